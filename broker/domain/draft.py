@@ -1,0 +1,56 @@
+"""A draft: one request's changes laid over the loaded trees, taken in only when the whole request succeeded."""
+
+from __future__ import annotations
+
+from collections import ChainMap
+from collections.abc import MutableMapping
+
+from broker.domain.order import Alarm, Alias, Event, Forest, Order, Patient, RequestedProcedure, ScheduledStep
+
+
+class Draft:
+    """Reads see the request's own changes first, then the forest; nothing below is touched.
+
+    patients, orders, procedures, steps  by id; write with put()
+    events, alarms, aliases              what is new
+    """
+
+    def __init__(self, forest: Forest) -> None:
+        self.forest = forest
+        self.patients: ChainMap[int, Patient] = ChainMap({}, forest.patients)
+        self.orders: ChainMap[int, Order] = ChainMap({}, forest.orders)
+        self.procedures: ChainMap[int, RequestedProcedure] = ChainMap({}, forest.procedures)
+        self.steps: ChainMap[int, ScheduledStep] = ChainMap({}, forest.steps)
+        self.events: list[Event] = []
+        self.alarms: list[Alarm] = []
+        self.aliases: list[Alias] = []
+
+    def put(self, record: Patient | Order | RequestedProcedure | ScheduledStep) -> None:
+        """Add a record or replace the one with its id."""
+        table: MutableMapping[int, object] = {
+            Patient: self.patients,
+            Order: self.orders,
+            RequestedProcedure: self.procedures,
+            ScheduledStep: self.steps,
+        }[type(record)]  # type: ignore[assignment]
+        table[record.id] = record
+
+    def procedures_of(self, order_id: int) -> list[RequestedProcedure]:
+        return sorted((p for p in self.procedures.values() if p.order_id == order_id), key=lambda p: p.ordinal)
+
+    def steps_of(self, procedure_id: int) -> list[ScheduledStep]:
+        return sorted((s for s in self.steps.values() if s.procedure_id == procedure_id), key=lambda s: s.ordinal)
+
+    def steps_of_order(self, order_id: int) -> list[ScheduledStep]:
+        return [step for step in self.steps.values() if step.order_id == order_id]
+
+    def fold(self) -> None:
+        """Take the draft into the forest, for the next request of the batch."""
+        for layer, table in (
+            (self.patients, self.forest.patients),
+            (self.orders, self.forest.orders),
+            (self.procedures, self.forest.procedures),
+            (self.steps, self.forest.steps),
+        ):
+            table.update(layer.maps[0])  # type: ignore[attr-defined]
+        self.forest.aliases.extend(self.aliases)

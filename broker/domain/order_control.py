@@ -1,0 +1,87 @@
+"""What an order control does, by the state of the step: one table, whose rows a site may override or add to.
+
+Source: HL7 2.5.1 4.5.1.1 (ORC-1), 4.5.1.5 (ORC-5); IHE RAD TF-2 4.4, 4.13. A code is "ORC-1" or "ORC-1/ORC-5";
+a known ORC-1 with an ORC-5 that has no row takes the row of ORC-1 alone.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from enum import Enum
+
+from broker.domain.order import FINISHED, StepState
+
+
+class Action(Enum):
+    """What is done to a step (or, in the cell "unknown", to an order that nobody knows)."""
+
+    CREATE = "create"
+    UPDATE = "update"
+    DESCRIPTIVE = "descriptive"
+    VALUES = "values"
+    REVIVE = "revive"
+    START = "start"
+    COMPLETE = "complete"
+    COMPLETE_UNLESS_OPEN = "complete-unless-open"
+    CANCEL = "cancel"
+    DISCONTINUE = "discontinue"
+    NOTHING = "nothing"
+    REFUSE = "refuse"
+
+
+CELLS = ("unknown", "not_started", "started", "finished", "canceled")
+
+ACTIONS_BY_CELL: Mapping[str, frozenset[str]] = {
+    "unknown": frozenset({"create", "nothing", "refuse"}),
+    "not_started": frozenset({"update", "descriptive", "start", "complete", "cancel", "discontinue", "nothing", "refuse"}),
+    "started": frozenset({"descriptive", "complete", "complete-unless-open", "discontinue", "cancel", "nothing", "refuse"}),
+    "finished": frozenset({"descriptive", "nothing", "refuse"}),
+    "canceled": frozenset({"values", "revive", "nothing", "refuse"}),
+}
+"""Which actions each cell may name; nothing reopens finished work."""
+
+
+def _row(unknown: str, not_started: str, started: str, finished: str, canceled: str) -> Mapping[str, str]:
+    return dict(zip(CELLS, (unknown, not_started, started, finished, canceled), strict=True))
+
+
+SHIPPED: Mapping[str, Mapping[str, str]] = {
+    #               unknown   not started    started                  finished       canceled
+    "NW":      _row("create", "update",      "descriptive",           "descriptive", "revive"),
+    "XO":      _row("create", "update",      "descriptive",           "descriptive", "values"),
+    "XO/IP":   _row("create", "start",       "nothing",               "nothing",     "nothing"),
+    "XO/CM":   _row("create", "complete",    "complete-unless-open",  "nothing",     "nothing"),
+    "SC":      _row("refuse", "nothing",     "nothing",               "nothing",     "nothing"),
+    "SC/IP":   _row("refuse", "start",       "nothing",               "nothing",     "nothing"),
+    "SC/CM":   _row("refuse", "complete",    "complete-unless-open",  "nothing",     "nothing"),
+    "CA":      _row("refuse", "cancel",      "refuse",                "refuse",      "nothing"),
+    "DC":      _row("refuse", "cancel",      "discontinue",           "refuse",      "nothing"),
+}  # fmt: skip
+
+CANCELLING = frozenset({Action.CANCEL, Action.DISCONTINUE})
+
+
+def row_of(table: Mapping[str, Mapping[str, str]], control: str, status: str) -> Mapping[str, str] | None:
+    """The row for ORC-1 and ORC-5; None when ORC-1 is not in the table."""
+    return table.get(f"{control}/{status}") or table.get(control)
+
+
+def cell_of(state: StepState) -> str:
+    """Which column of the table a step's state stands in."""
+    if state is StepState.CANCELED:
+        return "canceled"
+    if state in FINISHED:
+        return "finished"
+    if state in (StepState.STARTED, StepState.DEPARTED):
+        return "started"
+    return "not_started"
+
+
+def action_for(row: Mapping[str, str], state: StepState | None) -> Action:
+    """The action of a row for a step in this state; None: the order is unknown."""
+    return Action(row["unknown" if state is None else cell_of(state)])
+
+
+def cancels(row: Mapping[str, str]) -> bool:
+    """True when the row takes work off the list: such an order, still unknown, is remembered."""
+    return Action(row["not_started"]) in CANCELLING

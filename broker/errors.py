@@ -1,0 +1,56 @@
+"""What can go wrong, named by cause; no protocol here: each door keeps one table from these to its own codes."""
+
+from __future__ import annotations
+
+
+class BrokerError(Exception):
+    """A cause with facts. The text is constant; what changes stands in the facts."""
+
+    def __init__(self, text: str, **facts: object) -> None:
+        super().__init__(text)
+        self.text = text
+        self.facts = facts
+
+    def __str__(self) -> str:
+        shown = ", ".join(f"{name}={value}" for name, value in self.facts.items())
+        return f"{self.text} ({shown})" if shown else self.text
+
+
+class SettingsError(BrokerError):
+    """A setting or the site profile is wrong: the start ends with exit code 2 and says where."""
+
+
+class DatabaseUnavailable(BrokerError):
+    """The database does not answer, is locked for too long, or its disk is full; the same request may succeed later."""
+
+
+class DatabaseTooOld(BrokerError):
+    """The database lacks migrations and we were told not to run them."""
+
+
+class AlreadyRunning(BrokerError):
+    """Another broker holds the data folder or a port."""
+
+
+class Busy(BrokerError):
+    """The hand-over to the writer is full, or the wait for its answer has expired; nothing was stored."""
+
+
+class Stopping(BrokerError):
+    """The broker is shutting down and takes no new work."""
+
+
+class UnreadableMessage(BrokerError):
+    """Bytes that are no HL7 v2 message."""
+
+
+class UnreadableDataset(BrokerError):
+    """Bytes that are no DICOM dataset, or one that does not fit its SOP class."""
+
+
+class StorageFull(BrokerError):
+    """No room, or no permission, to keep an object."""
+
+
+class NotFound(BrokerError):
+    """No record has the id that was asked for."""
