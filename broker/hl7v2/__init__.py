@@ -1,0 +1,1 @@
+"""The HL7 version 2 language: bytes and values, no sockets."""
