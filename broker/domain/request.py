@@ -7,7 +7,7 @@ Their keys are those of the profile's rows: DICOM keywords joined by dots from t
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from datetime import datetime
 from enum import Enum
@@ -86,6 +86,11 @@ class Refusal:
     @property
     def text(self) -> str:
         return f"{self.cause.value}: {self.detail}" if self.detail else self.cause.value
+
+
+def nowhere(refusal: Refusal) -> str:
+    """The location of a refusal whose subject stands nowhere."""
+    return ""
 
 
 class Outcome(Enum):
@@ -170,12 +175,16 @@ class OrderRequest:
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
-    """An order message, read."""
+    """An order message, read.
+
+    locate  where in the message a refusal's subject stands, in the sender's own terms (an ERR location)
+    """
 
     message: ReceivedMessage
     patient: PatientRequest
     orders: tuple[OrderRequest, ...]
     warnings: tuple[str, ...] = ()
+    locate: Callable[[Refusal], str] = field(default=nowhere, compare=False, repr=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,6 +195,7 @@ class KeepMessage:
     outcome: Outcome
     reason: str = ""
     refusal: Refusal | None = None
+    location: str = ""
 
 
 @dataclass(frozen=True, slots=True)

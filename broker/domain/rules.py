@@ -89,10 +89,12 @@ class RowFacts:
 
     descriptive  keys that may change on a started or finished step (names, codes, comments, physicians, accession)
     type_1       keys that DELETE never empties
+    held_without type 1 keys of the step that only its sender can fill and that have no default: without it is held
     """
 
     descriptive: frozenset[str] = frozenset()
     type_1: frozenset[str] = frozenset()
+    held_without: frozenset[str] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)

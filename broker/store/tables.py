@@ -157,9 +157,10 @@ patient_identifiers = Table(
     _ref("patient_id", "patients.id", index=True),
     Column("value", _text(64), nullable=False),
     _ref("issuer_id", "issuers.id"),
+    Column("position", Integer, nullable=False, comment="0 is the primary identifier"),
     Column("former", Boolean, nullable=False, comment="merged away; still finds its patient"),
     UniqueConstraint("value", "issuer_id"),
-    comment="What a patient is called by whom; the one that is not former is the primary identifier.",
+    comment="What a patient is called by whom.",
 )
 
 orders = Table(
@@ -175,7 +176,6 @@ orders = Table(
     Column("visit", Json, nullable=False, comment="attributes that belong to the visit, by row key"),
     Column("created_at", Instant, nullable=False),
     Column("updated_at", Instant, nullable=False),
-    UniqueConstraint("sender_group", "placer_number", "placer_issuer_id"),
     UniqueConstraint("sender_group", "filler_number", "filler_issuer_id"),
     comment="Imaging service requests.",
 )
