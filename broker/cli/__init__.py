@@ -1,0 +1,1 @@
+"""The command line: settings in, the house started or the store read, tables or JSON out."""

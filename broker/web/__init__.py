@@ -1,0 +1,1 @@
+"""HTTP: health today; translates in, delegates, translates out."""
