@@ -116,9 +116,7 @@ class Ris:
 
 def build_orm(ris: Ris, patient: RisPatient, orders: Sequence[RisOrder], control_id: str, at: datetime) -> str:
     """An ORM^O01 of the sender's version, segments ended by CR."""
-    message: Any = Message(  # type: ignore[no-untyped-call]
-        "ORM_O01", version=ris.version, validation_level=VALIDATION_LEVEL.TOLERANT
-    )
+    message: Any = Message("ORM_O01", version=ris.version, validation_level=VALIDATION_LEVEL.TOLERANT)
     header = message.msh
     header.msh_3, header.msh_4 = ris.application, ris.facility
     header.msh_5, header.msh_6 = "MWLBROKER", "RAD"
