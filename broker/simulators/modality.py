@@ -133,7 +133,7 @@ class Modality:
 
     def begin(self, item: Dataset, at: datetime) -> Performed:
         """Report that the step of a worklist item is in progress."""
-        performed = Performed(uid=generate_uid(), item=item)
+        performed = Performed(uid=generate_uid(prefix=None), item=item)
         _expect_success(self.create(performed.uid, performed_step(item, self.ae_title, at)))
         return performed
 
@@ -211,7 +211,7 @@ def final_step(
     series = Dataset()
     series.PerformingPhysicianName = series.OperatorsName = series.SeriesDescription = ""
     series.ProtocolName = "ROUTINE"
-    series.SeriesInstanceUID = images[0].SeriesInstanceUID if images else generate_uid()
+    series.SeriesInstanceUID = images[0].SeriesInstanceUID if images else generate_uid(prefix=None)
     series.RetrieveAETitle = ae_title
     series.ReferencedImageSequence = [_reference(image) for image in images]
     series.ReferencedNonImageCompositeSOPInstanceSequence = []
@@ -228,11 +228,11 @@ def make_image(item: Dataset, number: int) -> Dataset:
     """A small grey Secondary Capture image that carries a worklist item's ids, in Explicit VR Little Endian."""
     image = Dataset()
     step = item.ScheduledProcedureStepSequence[0]
-    image.SOPClassUID, image.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid()
+    image.SOPClassUID, image.SOPInstanceUID = SecondaryCaptureImageStorage, generate_uid(prefix=None)
     for keyword in ("SpecificCharacterSet", "PatientName", "PatientID", "PatientBirthDate", "PatientSex"):
         if keyword in item:
             setattr(image, keyword, item[keyword].value)
-    image.StudyInstanceUID, image.SeriesInstanceUID = item.StudyInstanceUID, generate_uid()
+    image.StudyInstanceUID, image.SeriesInstanceUID = item.StudyInstanceUID, generate_uid(prefix=None)
     image.AccessionNumber = item.get("AccessionNumber", "")
     image.ReferringPhysicianName = image.StudyDate = image.StudyTime = image.StudyID = ""
     image.Modality = step.get("Modality", "OT")

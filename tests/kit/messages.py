@@ -6,7 +6,7 @@ import itertools
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-STUDY_ROOT = "1.2.826.0.1.3680043.10.1999"
+STUDY_ROOT = "2.25.7700000000000000000000000000"
 
 MSH = (
     "MSH|^~\\&|{application}|{facility}|MWLBROKER|RAD|{message_time}||{message_type}|{control_id}|{processing_id}"
@@ -123,7 +123,7 @@ class Case:
 
     @property
     def study_uid(self) -> str:
-        return f"{STUDY_ROOT}.{self.number}"
+        return f"{STUDY_ROOT}{self.number:06d}"
 
     def group(self, **changes: Any) -> Group:
         """The case's order, fully named, with changes."""

@@ -39,7 +39,7 @@ class Scanner(Modality):
 
     def start(self, item: Dataset, uid: str | None = None, **changes: Any) -> tuple[str, int]:
         """N-CREATE for an item: its UID and status; changes are attributes of the data set, None takes one out."""
-        uid = uid or generate_uid()
+        uid = uid or generate_uid(prefix=None)
         return uid, self.create(uid, changed(performed_step(item, self.ae_title, NOON), **changes))
 
     def end(
@@ -78,7 +78,7 @@ def without_ids(item: Dataset, **kept: Any) -> Dataset:
     step.Modality = kept.pop("Modality", "CT")
     blank.ScheduledProcedureStepSequence = [step]
     blank.PatientName, blank.PatientID = item.PatientName, item.PatientID
-    blank.StudyInstanceUID = generate_uid()
+    blank.StudyInstanceUID = generate_uid(prefix=None)
     for keyword, value in kept.items():
         setattr(blank, keyword, value)
     return blank
