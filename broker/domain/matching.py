@@ -1,7 +1,7 @@
 """The law of worklist matching (PS3.4 K.2.2.1, C.2.2.2) as a tree of predicates, and its meaning in Python.
 
-A tree is made once from a query (`mapping.query`) and read twice: here, and by `store.worklist`, which turns the indexed
-parts into SQL. A value that is unknown fails every predicate; a universal key makes no predicate at all.
+A tree is made once from a query (`mapping.query`) and read twice: here, and by `store.worklist`, which turns the
+indexed parts into SQL. A value that is unknown fails every predicate; a universal key makes no predicate at all.
 `%` and `_` mean nothing special; `*` is any run of characters, `?` exactly one, and neither can be escaped.
 """
 
@@ -11,7 +11,6 @@ import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
-from functools import lru_cache
 from typing import Protocol
 
 from broker.domain.request import Value
@@ -159,13 +158,13 @@ def has_wildcard(pattern: str) -> bool:
     return "*" in pattern or "?" in pattern
 
 
-@lru_cache(maxsize=4096)
 def fold(name: str) -> str:
     """A person name without case and accents, spaces around components and empty components at the end removed.
 
     Two names are the same for matching when their folds are equal. Wild cards pass unchanged.
     """
     decomposed = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
+    # Combining marks of other scripts are vowels or consonants of their own and stay.
     bare = "".join(char for char in decomposed if not "\u0300" <= char <= "\u036f").translate(_PLAIN_LETTERS)
     groups = unicodedata.normalize("NFC", bare).split("=")
     folded = ["^".join(part.strip() for part in group.split("^")).rstrip("^") for group in groups]
