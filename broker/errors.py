@@ -54,3 +54,7 @@ class StorageFull(BrokerError):
 
 class NotFound(BrokerError):
     """No record has the id that was asked for."""
+
+
+class PeerFailed(BrokerError):
+    """A system that we called cannot be reached, or does not answer in its protocol or in time."""

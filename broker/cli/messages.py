@@ -1,0 +1,68 @@
+"""messages list|show: the journal of HL7 messages."""
+
+from __future__ import annotations
+
+from typing import Annotated, Any
+
+import typer
+
+from broker.cli.flags import STORE, takes_settings
+from broker.cli.output import plain, print_json, print_table, remark
+from broker.cli.reading import opened
+from broker.domain.request import Outcome
+from broker.hl7v2.charset import decode
+from broker.settings import Settings
+from broker.store.shown import ShownMessage, list_messages, message
+
+commands = typer.Typer(no_args_is_help=True, help="The journal of HL7 messages.")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most this many, newest first.")]
+
+
+@commands.command("list")
+@takes_settings(*STORE)
+def show_messages(
+    settings: Settings,
+    limit: Limit = 50,
+    outcome: Annotated[Outcome | None, typer.Option(help="Only messages that ended so.")] = None,
+    json: Json = False,
+) -> None:
+    """List the latest messages and how they ended."""
+    with opened(settings) as database, database.read() as tx:
+        found = list_messages(tx, limit, outcome.value if outcome else None)
+    if json:
+        print_json([_without_bytes(one) for one in found])
+    elif not found:
+        remark("No messages.")
+    else:
+        columns = ("Id", "Received (UTC)", "Sender", "Type", "Control id", "Outcome", "Reason")
+        rows = [(m.id, m.received_at, m.sender, m.message_type, m.control_id, m.outcome, m.reason) for m in found]
+        print_table("", columns, rows)
+
+
+@commands.command("show")
+@takes_settings(*STORE)
+def show_message(
+    settings: Settings,
+    message_id: Annotated[int, typer.Argument(metavar="ID", help="Id of the message in the journal.")],
+    json: Json = False,
+) -> None:
+    """Show one message: how it ended, and its text."""
+    with opened(settings) as database, database.read() as tx:
+        found = message(tx, message_id)
+    if found is None:
+        remark(f"No message has the id {message_id}.")
+        raise typer.Exit(1)
+    text, _ = decode(found.raw or b"", found.charset.split("~"))
+    facts = _without_bytes(found)
+    if json:
+        print_json(facts | {"text": text})
+        return
+    print_table(f"Message {found.id}", ("What", "Value"), list(facts.items()))
+    print_table("", ("Segment",), [(line,) for line in text.replace("\n", "\r").split("\r") if line])
+
+
+def _without_bytes(found: ShownMessage) -> dict[str, Any]:
+    facts: dict[str, Any] = plain(found)
+    del facts["raw"]
+    return facts

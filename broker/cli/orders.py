@@ -1,0 +1,117 @@
+"""orders list|show: orders, and the story of one of them."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from broker.cli.flags import STORE, takes_settings
+from broker.cli.output import cell, print_json, print_table, remark, wall_clock
+from broker.cli.reading import opened
+from broker.settings import Settings
+from broker.store.shown import find_order, list_orders
+from broker.store.story import OrderStory, ShownEvent, order_story
+
+commands = typer.Typer(no_args_is_help=True, help="Orders and their timelines.")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most this many, last changed first.")]
+
+
+@commands.command("list")
+@takes_settings(*STORE)
+def show_orders(settings: Settings, limit: Limit = 50, json: Json = False) -> None:
+    """List the orders that changed last."""
+    with opened(settings) as database, database.read() as tx:
+        found = list_orders(tx, limit)
+    if json:
+        print_json(found)
+    elif not found:
+        remark("No orders.")
+    else:
+        columns = ("Id", "Accession", "Placer", "Filler", "Patient ID", "Patient", "Status", "Steps", "Changed (UTC)")
+        rows = [
+            (o.id, o.accession_numbers, o.placer_number, o.filler_number, o.patient_id, o.patient_name, o.status,
+             o.steps, o.updated_at)
+            for o in found
+        ]  # fmt: skip
+        print_table("", columns, rows)
+
+
+@commands.command("show")
+@takes_settings(*STORE)
+def show_order(
+    settings: Settings,
+    number: Annotated[str, typer.Argument(metavar="ACCESSION|PLACER|FILLER", help="A number of the order.")],
+    json: Json = False,
+) -> None:
+    """Show an order with its steps and its timeline; every order that bears the number. JSON: a list when several."""
+    with opened(settings) as database, database.read() as tx:
+        stories = [order_story(tx, order) for order in find_order(tx, number.strip())]
+    if not stories:
+        remark(f"No order has the number {cell(number)}.")
+        raise typer.Exit(1)
+    if json:
+        print_json(stories[0] if len(stories) == 1 else stories)
+        return
+    for story in stories:
+        print_story(story)
+
+
+def print_story(story: OrderStory) -> None:
+    """The order, its steps, and all that happened, as tables."""
+    order = story.order
+    print_table(
+        f"Order {order.id}: {order.status}",
+        ("Accession", "Placer", "Filler", "Patient ID", "Patient"),
+        [(order.accession_numbers, order.placer_number, order.filler_number, order.patient_id, order.patient_name)],
+    )
+    print_table(
+        "Scheduled steps",
+        ("Step", "Procedure", "Accession", "State", "Held", "Modality", "Stations", "Start", "Description"),
+        [
+            (s.step_id, s.requested_procedure_id, s.accession_number, s.state, s.held, s.modality,
+             s.stations or "any", wall_clock(s.start_at), s.description)
+            for s in story.steps
+        ],
+    )  # fmt: skip
+    rows = [(e.at, e.kind, e.step_id, _change(e), e.actor, _cause(e), _detail(e)) for e in story.events]
+    print_table("Timeline (UTC)", ("Time", "What", "Step", "Change", "By", "Cause", "Detail"), rows)
+    _print_performed(story)
+    if story.cut:
+        remark("The timeline is longer; only its beginning is shown.")
+
+
+def _print_performed(story: OrderStory) -> None:
+    if story.performed_steps:
+        print_table(
+            "Performed steps",
+            ("Performed step", "State", "Modality", "Station", "Start", "End", "Images", "Step", "Linked by", "Sure"),
+            [
+                (p.performed_id or p.sop_instance_uid, p.state, p.modality, p.station_ae_title,
+                 wall_clock(p.started_at), wall_clock(p.ended_at), p.image_count, p.step_id, p.how, p.sure)
+                for p in story.performed_steps
+            ],
+        )  # fmt: skip
+    if story.studies:
+        rows = [(s.study_uid, s.modalities, s.series, s.images, s.last_received_at, s.how) for s in story.studies]
+        columns = ("Study", "Modalities", "Series", "Images", "Last image (UTC)", "Linked by")
+        print_table("Studies", columns, rows)
+    if story.alarms:
+        rows = [(a.id, a.kind, a.subject, a.detail, a.last_at, a.count, a.acknowledged_by) for a in story.alarms]
+        columns = ("Id", "Kind", "Subject", "Detail", "Last (UTC)", "Times", "Acknowledged by")
+        print_table("Alarms", columns, rows)
+
+
+def _change(event: ShownEvent) -> str:
+    if event.before and event.after:
+        return f"{event.before} \N{RIGHTWARDS ARROW} {event.after}"
+    return event.after or event.before or ""
+
+
+def _cause(event: ShownEvent) -> str:
+    return "" if event.message_id is None else f"message {event.message_id} ({event.control_id or 'no control id'})"
+
+
+def _detail(event: ShownEvent) -> str:
+    return ", ".join(f"{key}: {cell(value)}" for key, value in event.detail.items())

@@ -1,0 +1,47 @@
+"""worklist list: what scanners are shown, and what is held back and why."""
+
+from __future__ import annotations
+
+from typing import Annotated
+
+import typer
+
+from broker.cli.flags import STORE, takes_settings
+from broker.cli.output import print_json, print_table, remark, wall_clock
+from broker.cli.reading import opened
+from broker.settings import Settings
+from broker.store.shown import list_steps
+
+commands = typer.Typer(no_args_is_help=True, help="Scheduled steps as scanners see them.")
+
+
+@commands.callback()
+def group() -> None:
+    """Keeps `list` a command of its own although it is the only one."""
+
+
+@commands.command("list")
+@takes_settings(*STORE)
+def show_steps(
+    settings: Settings,
+    station: Annotated[str | None, typer.Option(help="Only steps planned for this AE title, or open to any.")] = None,
+    limit: Annotated[int, typer.Option(min=1, max=100_000, help="At most this many, earliest first.")] = 200,
+    json: Annotated[bool, typer.Option("--json", help="Print JSON.")] = False,
+) -> None:
+    """List open steps, held ones included with their reason."""
+    with opened(settings) as database, database.read() as tx:
+        found = list_steps(tx, limit + 1, station)
+    if json:
+        print_json(found[:limit])
+    elif not found:
+        remark("No open steps.")
+    else:
+        columns = ("Start", "Modality", "Stations", "Accession", "Step", "State", "Held", "Patient ID", "Patient")
+        rows = [
+            (wall_clock(s.start_at), s.modality, s.stations or "any", s.accession_number, s.step_id, s.state, s.held,
+             s.patient_id, s.patient_name)
+            for s in found[:limit]
+        ]  # fmt: skip
+        print_table("", columns, rows)
+    if len(found) > limit:
+        remark(f"There are more; these are the first {limit}.")
