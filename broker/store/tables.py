@@ -1,7 +1,7 @@
 """The one definition of the tables; migrations and `schema/current.sql` are held to it by a test on both databases.
 
-Instants are UTC text (ISO 8601, microseconds, Z) and scheduled times are DICOM text (YYYYMMDDHHMMSS), so that both sort,
-read and compare alike on every database. Indexed text is COLLATE "C" on PostgreSQL and as long as its VR allows.
+Instants are UTC text (ISO 8601, microseconds, Z) and scheduled times are DICOM text (YYYYMMDDHHMMSS), so that both
+sort, read and compare alike on every database. Indexed text is COLLATE "C" on PostgreSQL and as long as its VR allows.
 """
 
 from __future__ import annotations
@@ -75,7 +75,8 @@ def _id() -> Column[int]:
 
 
 def _ref(name: str, target: str, *, nullable: bool = False, index: bool = False) -> Column[int]:
-    return Column(name, BigInteger().with_variant(Integer, "sqlite"), ForeignKey(target), nullable=nullable, index=index)
+    kind = BigInteger().with_variant(Integer, "sqlite")
+    return Column(name, kind, ForeignKey(target), nullable=nullable, index=index)
 
 
 id_blocks = Table(

@@ -2,11 +2,32 @@
 
 from __future__ import annotations
 
+import threading
+import time
+import traceback
+from collections import deque
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from concurrent.futures import Future
+from concurrent.futures import TimeoutError as FutureTimeout
+from dataclasses import dataclass, field
 from typing import Any, Protocol
 
+import structlog
 from sqlalchemy import Connection
+from sqlalchemy.exc import SQLAlchemyError
+
+from broker.errors import Busy, DatabaseUnavailable, Stopping
+from broker.store.database import Database
+from broker.store.dialects import Fault, fault_of
+from broker.store.ids import IdsExhausted
+
+log = structlog.get_logger()
+
+MOST_REQUESTS = 1024  # waiting or in work; more are refused
+MOST_BYTES = 64 * 1024 * 1024  # of requests waiting or in work
+LARGEST_BATCH = 256  # requests
+CONFLICT_ATTEMPTS = 3  # PostgreSQL: how often a batch is run that met another process
+DRY_ATTEMPTS = 12  # how often a batch is run that found a block of numbers dry
 
 
 class State(Protocol):
@@ -46,3 +67,250 @@ class Verb:
     load: Callable[[Connection, Sequence[Any]], State]
     decide: Callable[[Any, Any], Decision]
     apply: Callable[[Connection, Sequence[Decision]], None]
+
+
+@dataclass(slots=True, eq=False)
+class _Item:
+    """One request in hand; error or answer once it is settled."""
+
+    verb: Verb
+    request: Any
+    size_bytes: int
+    future: Future[Any] = field(default_factory=Future)
+    answer: Any = None
+    error: BaseException | None = None
+
+
+class Writer:
+    """Takes requests from all doors and writes them in batches, in a thread of its own.
+
+    Doors hand a request over with submit (or ask) and wait for its future with a limit; the future is settled after
+    the commit, never before. A future can be cancelled as long as the writer has not taken its request.
+    """
+
+    name = "writer"
+
+    def __init__(
+        self,
+        database: Database,
+        *,
+        most_requests: int = MOST_REQUESTS,
+        most_bytes: int = MOST_BYTES,
+        largest_batch: int = LARGEST_BATCH,
+    ) -> None:
+        self._database = database
+        self._most_requests = most_requests
+        self._most_bytes = most_bytes
+        self._largest_batch = largest_batch
+        self._changed = threading.Condition()
+        self._waiting: deque[_Item] = deque()
+        self._requests = 0
+        self._bytes = 0
+        self._stopping = False
+        self._thread: threading.Thread | None = None
+
+    def start(self) -> None:
+        self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
+        self._thread.start()
+
+    def stop(self, grace_seconds: float) -> None:
+        """Refuse new work, finish what waits; after grace_seconds what still waits gets Stopping."""
+        with self._changed:
+            self._stopping = True
+            self._changed.notify_all()
+        if self._thread is None:
+            self._abandon()
+            return
+        self._thread.join(grace_seconds)
+        if self._thread.is_alive():
+            self._abandon()
+
+    def ready(self) -> bool:
+        return self._thread is not None and self._thread.is_alive() and not self._stopping
+
+    def submit(self, verb: Verb, request: Any, size_bytes: int) -> Future[Any]:
+        """Hand a request over; its future gives the answer after the commit, or the error.
+
+        size_bytes  what the request holds in memory
+        raises      Busy when the hand-over is full, Stopping
+        """
+        item = _Item(verb, request, size_bytes)
+        with self._changed:
+            if self._stopping:
+                raise Stopping("the broker is stopping")
+            if self._full(size_bytes):
+                raise Busy("too many requests wait to be written", waiting=self._requests, bytes=self._bytes)
+            self._requests += 1
+            self._bytes += size_bytes
+            self._waiting.append(item)
+            self._changed.notify_all()
+        return item.future
+
+    def ask(self, verb: Verb, request: Any, size_bytes: int, timeout_seconds: float) -> Any:
+        """Hand a request over and wait for its answer.
+
+        raises  Busy when the hand-over stays full or the answer does not come in time (a request that the writer has
+                not taken is withdrawn; one that it has taken is waited for as long again), Stopping,
+                DatabaseUnavailable, or what the verb raised
+        """
+        give_up_at = time.monotonic() + timeout_seconds
+        while True:
+            try:
+                future = self.submit(verb, request, size_bytes)
+                break
+            except Busy:
+                if not self.wait_for_room(give_up_at - time.monotonic(), size_bytes):
+                    raise
+        try:
+            return future.result(max(0.0, give_up_at - time.monotonic()))
+        except FutureTimeout:
+            if not future.done() and future.cancel():
+                raise Busy("the request waited too long and was withdrawn", verb=verb.name) from None
+        try:
+            return future.result(timeout_seconds)
+        except FutureTimeout:
+            raise Busy("the answer did not come in time; the request may have been written", verb=verb.name) from None
+
+    def wait_for_room(self, timeout_seconds: float, size_bytes: int = 0) -> bool:
+        """Wait until submit would take a request of this size; False when the time is over."""
+        with self._changed:
+            return self._changed.wait_for(
+                lambda: self._stopping or not self._full(size_bytes), max(0.0, timeout_seconds)
+            )
+
+    def _full(self, size_bytes: int) -> bool:
+        # A request larger than the bound is taken when it is alone: it could never be taken otherwise.
+        return self._requests > 0 and (
+            self._requests >= self._most_requests or self._bytes + size_bytes > self._most_bytes
+        )
+
+    def _run(self) -> None:
+        while batch := self._take():
+            try:
+                self._work(batch)
+            except BaseException as error:  # noqa: BLE001 - the writer outlives everything that one batch can do to it
+                log.error("writer.batch_failed", requests=len(batch), error=type(error).__name__, at=_place(error))
+                for item in batch:
+                    item.error = item.error or error
+            self._release(batch)
+
+    def _take(self) -> list[_Item]:
+        """Wait for requests; empty when the writer is to end."""
+        with self._changed:
+            while True:
+                self._changed.wait_for(lambda: self._waiting or self._stopping)
+                if not self._waiting:
+                    return []
+                count = min(len(self._waiting), self._largest_batch)
+                items = [self._waiting.popleft() for _ in range(count)]
+                batch = [item for item in items if item.future.set_running_or_notify_cancel()]
+                self._leave([item for item in items if item.future.cancelled()])
+                if batch:
+                    return batch
+
+    def _release(self, batch: list[_Item]) -> None:
+        with self._changed:
+            self._leave(batch)
+        for item in batch:
+            if item.error is not None:
+                item.future.set_exception(item.error)
+            else:
+                item.future.set_result(item.answer)
+
+    def _leave(self, items: Sequence[_Item]) -> None:
+        if items:
+            self._requests -= len(items)
+            self._bytes -= sum(item.size_bytes for item in items)
+            self._changed.notify_all()
+
+    def _abandon(self) -> None:
+        with self._changed:
+            items = list(self._waiting)
+            self._waiting.clear()
+            self._leave(items)
+        for item in items:
+            if item.future.set_running_or_notify_cancel():
+                item.future.set_exception(Stopping("the broker is stopping"))
+
+    def _work(self, batch: list[_Item]) -> None:
+        """Write a batch; when it fails, one by one, so that a bad request costs its neighbours nothing."""
+        try:
+            self._write(batch)
+            return
+        except DatabaseUnavailable as error:
+            _fail(batch, error)
+            return
+        except Exception as error:
+            log.warning("writer.batch_undone", requests=len(batch), error=type(error).__name__, at=_place(error))
+            if len(batch) == 1:
+                _fail(batch, error)
+                return
+        for position, item in enumerate(batch):
+            try:
+                self._write([item])
+            except DatabaseUnavailable as error:
+                _fail(batch[position:], error)
+                return
+            except Exception as error:
+                log.error("writer.request_failed", verb=item.verb.name, error=type(error).__name__, at=_place(error))
+                _fail([item], error)
+
+    def _write(self, batch: list[_Item]) -> None:
+        """Run the batch in one transaction, again where numbers ran dry or another process was quicker."""
+        conflicts = dry = 0
+        while True:
+            self._database.ids.top_up()
+            try:
+                with self._database.write() as tx:
+                    self._database.lock_keys(tx, [key for item in batch for key in item.verb.keys(item.request)])
+                    for group in _by_verb(batch):
+                        _run_group(tx, group)
+                return
+            except IdsExhausted:
+                dry += 1
+                if dry == DRY_ATTEMPTS:
+                    raise
+            except SQLAlchemyError as error:
+                conflicts += 1
+                if fault_of(error)[0] is not Fault.CONFLICT or conflicts == CONFLICT_ATTEMPTS:
+                    raise
+
+
+def _by_verb(batch: Sequence[_Item]) -> list[list[_Item]]:
+    groups: dict[str, list[_Item]] = {}
+    for item in batch:
+        groups.setdefault(item.verb.name, []).append(item)
+    return list(groups.values())
+
+
+def _run_group(tx: Connection, group: Sequence[_Item]) -> None:
+    verb = group[0].verb
+    state = verb.load(tx, [item.request for item in group])
+    decisions = []
+    for item in group:
+        draft = state.draft()
+        try:
+            decision = verb.decide(draft, item.request)
+        except IdsExhausted:
+            raise
+        except Exception as error:
+            log.error("writer.decision_failed", verb=verb.name, error=type(error).__name__, at=_place(error))
+            item.error = error
+            continue
+        item.error = None
+        item.answer = decision.answer
+        state.fold(draft)
+        decisions.append(decision)
+    if decisions:
+        verb.apply(tx, decisions)
+
+
+def _fail(items: Sequence[_Item], error: BaseException) -> None:
+    for item in items:
+        item.error = error
+
+
+def _place(error: BaseException) -> str:
+    """Where an error was raised; its text may hold values of a patient and is never logged."""
+    frames = traceback.extract_tb(error.__traceback__)
+    return f"{frames[-1].filename.rpartition('/')[2]}:{frames[-1].lineno}" if frames else ""

@@ -1,0 +1,104 @@
+"""What a person must look at: raised by the verbs, listed and acknowledged by people."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from broker.domain.order import Alarm
+from broker.store.ids import ALARM_IDS, reserve
+from broker.store.tables import alarms as table
+
+
+@dataclass(frozen=True, slots=True)
+class StoredAlarm:
+    """An alarm as kept.
+
+    count            how often it was raised, from first_at to last_at
+    acknowledged_at  None while it is open
+    """
+
+    id: int
+    kind: str
+    subject: str
+    order_id: int | None
+    detail: str
+    first_at: datetime
+    last_at: datetime
+    count: int
+    acknowledged_at: datetime | None
+    acknowledged_by: str | None
+
+
+_COLUMNS = tuple(table.c[name] for name in StoredAlarm.__slots__)
+_OPEN = select(table.c.id).where(
+    table.c.kind == bindparam("of_kind"), table.c.subject == bindparam("of_subject"), table.c.acknowledged_at.is_(None)
+)
+_REPEAT = (
+    update(table)
+    .where(table.c.id == bindparam("of_id"))
+    .values(count=table.c.count + 1, last_at=bindparam("at"), detail=bindparam("new_detail"))
+)
+_NEW = insert(table)
+_ACKNOWLEDGE = (
+    update(table)
+    .where(table.c.id == bindparam("of_id"), table.c.acknowledged_at.is_(None))
+    .values(acknowledged_at=bindparam("at"), acknowledged_by=bindparam("who"))
+)
+
+
+def raise_alarms(tx: Connection, alarms: Sequence[Alarm], at: datetime) -> None:
+    """Open an alarm, or count it up where the same (kind, subject) is open already; its latest detail is kept.
+
+    Alarms are rare, so their numbers are taken here, in the caller's transaction, and not from a block in memory.
+    """
+    fresh: dict[tuple[str, str], dict[str, Any]] = {}
+    for alarm in alarms:
+        name = (alarm.kind, alarm.subject)
+        if name in fresh:
+            fresh[name]["count"] += 1
+            fresh[name]["detail"] = alarm.detail
+            continue
+        known = tx.execute(_OPEN, {"of_kind": alarm.kind, "of_subject": alarm.subject}).scalar_one_or_none()
+        if known is None:
+            fresh[name] = _row(alarm, at)
+        else:
+            tx.execute(_REPEAT, {"of_id": known, "at": at, "new_detail": alarm.detail})
+    if fresh:
+        first = reserve(tx, ALARM_IDS, len(fresh)) - len(fresh)
+        tx.execute(_NEW, [row | {"id": first + position} for position, row in enumerate(fresh.values())])
+
+
+def _row(alarm: Alarm, at: datetime) -> dict[str, Any]:
+    return {
+        "kind": alarm.kind,
+        "subject": alarm.subject,
+        "order_id": alarm.order_id,
+        "detail": alarm.detail,
+        "first_at": at,
+        "last_at": at,
+        "count": 1,
+    }
+
+
+def list_alarms(tx: Connection, *, acknowledged: bool = False, limit: int = 1000) -> list[StoredAlarm]:
+    """The open alarms, latest first; with acknowledged=True the acknowledged ones as well."""
+    query = select(*_COLUMNS).order_by(table.c.last_at.desc(), table.c.id.desc()).limit(limit)
+    if not acknowledged:
+        query = query.where(table.c.acknowledged_at.is_(None))
+    return [StoredAlarm(*row) for row in tx.execute(query)]
+
+
+def alarms_of_order(tx: Connection, order_id: int, limit: int = 1000) -> list[StoredAlarm]:
+    """All alarms of an order, oldest first."""
+    query = select(*_COLUMNS).where(table.c.order_id == order_id).order_by(table.c.first_at, table.c.id).limit(limit)
+    return [StoredAlarm(*row) for row in tx.execute(query)]
+
+
+def acknowledge(tx: Connection, alarm_id: int, by: str, at: datetime) -> bool:
+    """Close an alarm in somebody's name; False when no open alarm has this id."""
+    return tx.execute(_ACKNOWLEDGE, {"of_id": alarm_id, "at": at, "who": by}).rowcount == 1

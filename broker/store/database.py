@@ -1,0 +1,162 @@
+"""The open database: read-only connections for everybody, one kept connection for writing, numbers from blocks."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+from pathlib import Path
+
+from sqlalchemy import Connection, text
+from sqlalchemy.exc import SQLAlchemyError
+
+from broker.errors import DatabaseUnavailable
+from broker.store.dialects import Backend, Fault, backend_for, fault_of
+from broker.store.ids import Ids, reserve
+from broker.store.migrate import prepare
+
+LOCK_SECONDS = 10.0  # longest wait for a lock, a connection or another writer
+HEALTH_SECONDS = 2.0  # longest wait of a health check
+IDLE_SECONDS = 1.0  # a write connection unused for longer is tried before it is trusted
+
+
+class Database:
+    """Made by open_database; closed by close.
+
+    dialect  "sqlite" or "postgresql"
+    ids      numbers for new rows
+    """
+
+    def __init__(self, backend: Backend, lock_seconds: float) -> None:
+        self.dialect = backend.name
+        self.backend = backend
+        self.ids = Ids(self)
+        self._lock_seconds = lock_seconds
+        self._turn = threading.Lock()
+        self._kept: Connection | None = None
+        self._used_at = 0.0
+        self._doubtful = False
+
+    @contextmanager
+    def read(self) -> Iterator[Connection]:
+        """A read-only connection for a few quick questions; each statement sees the last commit.
+
+        raises  DatabaseUnavailable
+        """
+        with _translated(), self.backend.readers.connect() as connection:
+            yield connection
+
+    @contextmanager
+    def write(self, limit_seconds: float | None = None) -> Iterator[Connection]:
+        """A transaction on the one write connection: committed at the end, rolled back by an exception.
+
+        Never call it inside itself: the second waits for the first.
+
+        limit_seconds  longest wait for the turn; None: as the database was opened
+        raises         DatabaseUnavailable: nothing was written, or (connection lost at the commit) nobody knows
+        """
+        limit = self._lock_seconds if limit_seconds is None else limit_seconds
+        give_up_at = time.monotonic() + limit
+        if not self._turn.acquire(timeout=limit):
+            raise DatabaseUnavailable("the write connection is in use for too long", limit_seconds=limit)
+        try:
+            with self.backend.queue(max(0.0, give_up_at - time.monotonic())), _translated():
+                connection = self._connection()
+                with connection.begin():
+                    yield connection
+                self._used_at = time.monotonic()
+                self._doubtful = False
+        except DatabaseUnavailable:
+            self._doubtful = True
+            self._forget()
+            raise
+        finally:
+            self._turn.release()
+
+    def lock_keys(self, tx: Connection, keys: Sequence[str]) -> None:
+        """Keep other processes' transactions that name one of these keys waiting until this one has ended."""
+        self.backend.lock_keys(tx, keys)
+
+    def answers(self) -> bool:
+        """True when the database can be read and written now; waits a few seconds at most."""
+        try:
+            with self.read() as tx:
+                tx.execute(_PROBE)
+            doubtful = self._doubtful
+            with self.write(HEALTH_SECONDS) as tx:
+                # A full disk shows only when something is written; after a failure we want to know.
+                if doubtful:
+                    reserve(tx, "probe", 1)
+        except (DatabaseUnavailable, SQLAlchemyError):
+            return False
+        return self.backend.present()
+
+    def close(self) -> None:
+        """Give all connections back; a transaction in hand may end first. May be called twice."""
+        mine = self._turn.acquire(timeout=self._lock_seconds)
+        try:
+            self._forget()
+        finally:
+            if mine:
+                self._turn.release()
+        self.backend.readers.dispose()
+        self.backend.writers.dispose()
+
+    def _connection(self) -> Connection:
+        if self._kept is not None and time.monotonic() - self._used_at > IDLE_SECONDS and not _alive(self._kept):
+            self._forget()
+        if self._kept is None:
+            self._kept = self.backend.writers.connect()
+        return self._kept
+
+    def _forget(self) -> None:
+        kept, self._kept = self._kept, None
+        if kept is not None:
+            try:
+                kept.close()
+            except SQLAlchemyError:
+                kept.invalidate()
+
+
+_PROBE = text("SELECT count(*) FROM id_blocks")
+
+
+def _alive(connection: Connection) -> bool:
+    try:
+        connection.exec_driver_sql("SELECT 1")
+        connection.rollback()
+    except SQLAlchemyError:
+        return False
+    return True
+
+
+@contextmanager
+def _translated() -> Iterator[None]:
+    try:
+        yield
+    except SQLAlchemyError as error:
+        fault, code = fault_of(error)
+        if fault is Fault.UNAVAILABLE:
+            raise DatabaseUnavailable("the database does not answer", code=code) from error
+        raise
+
+
+def open_database(url: str | None, data: Path, *, migrate: bool, lock_seconds: float = LOCK_SECONDS) -> Database:
+    """Open the database and bring its tables up to date.
+
+    url           sqlite:////path or postgresql://user@host/name; None: broker.db in the data folder
+    migrate       False: refuse a database that lacks migrations
+    lock_seconds  longest wait for a lock, a connection or another writer
+    raises        SettingsError (wrong URL, or a database newer than we are), DatabaseTooOld, DatabaseUnavailable
+    """
+    database = Database(backend_for(url, data, lock_seconds), lock_seconds)
+    try:
+        with database.backend.queue(lock_seconds), _translated():
+            database.backend.prepare()
+        with database.write() as tx:
+            prepare(tx, database.backend, migrate=migrate)
+    except BaseException:
+        database.close()
+        raise
+    return database

