@@ -46,11 +46,8 @@ class Draft:
 
     def fold(self) -> None:
         """Take the draft into the forest, for the next request of the batch."""
-        for layer, table in (
-            (self.patients, self.forest.patients),
-            (self.orders, self.forest.orders),
-            (self.procedures, self.forest.procedures),
-            (self.steps, self.forest.steps),
-        ):
-            table.update(layer.maps[0])  # type: ignore[attr-defined]
+        self.forest.patients.update(self.patients.maps[0])
+        self.forest.orders.update(self.orders.maps[0])
+        self.forest.procedures.update(self.procedures.maps[0])
+        self.forest.steps.update(self.steps.maps[0])
         self.forest.aliases.extend(self.aliases)

@@ -16,14 +16,12 @@ from dataclasses import dataclass
 
 from broker.domain.draft import Draft
 from broker.domain.order import (
-    FINISHED,
     Alias,
     AliasKind,
     Order,
     Patient,
     RequestedProcedure,
     ScheduledStep,
-    StepState,
 )
 from broker.domain.request import NO_ISSUER, Cause, Identifier, Issuer, OrderRequest, PatientRequest, Refusal, Sender
 from broker.domain.rules import Authority
@@ -89,13 +87,15 @@ def _written_alike(one: Issuer, other: Issuer) -> bool:
 
 @dataclass(frozen=True, slots=True)
 class PatientKeys:
-    """What resolves a patient: keys (the primary identifier first, then ranked ones) and numbers that are only values."""
+    """What resolves a patient: keys (the primary identifier first, then ranked ones); others are only values."""
 
     keys: tuple[Identifier, ...]
     others: tuple[Identifier, ...]
 
 
-def patient_keys(request: PatientRequest, sender: Sender, site_default: Issuer, issuers: Issuers) -> PatientKeys | Refusal:
+def patient_keys(
+    request: PatientRequest, sender: Sender, site_default: Issuer, issuers: Issuers
+) -> PatientKeys | Refusal:
     """Choose the primary identifier: the first whose authority the profile ranks highest, else the first."""
     settled: list[Identifier] = []
     for identifier in request.identifiers:
@@ -105,7 +105,9 @@ def patient_keys(request: PatientRequest, sender: Sender, site_default: Issuer, 
         settled.append(Identifier(identifier.value, issuer))
     if not settled:
         return Refusal(Cause.MISSING, "PatientID", detail="no patient identifier")
-    ranked = sorted((i for i in settled if issuers.rank(i.issuer) is not None), key=lambda i: issuers.rank(i.issuer) or 0)
+    ranked = sorted(
+        (i for i in settled if issuers.rank(i.issuer) is not None), key=lambda i: issuers.rank(i.issuer) or 0
+    )
     primary = ranked[0] if ranked else settled[0]
     keys = (primary, *(i for i in ranked if i != primary))
     return PatientKeys(keys, tuple(i for i in settled if i not in keys))
@@ -148,7 +150,9 @@ def _orders_named(
 ) -> list[Order]:
     if number is None:
         return []
-    held = {alias.order_id for alias in _aliases(draft, kind, number.value) if _fits(alias.issuer, number.issuer, issuers)}
+    held = {
+        alias.order_id for alias in _aliases(draft, kind, number.value) if _fits(alias.issuer, number.issuer, issuers)
+    }
     found = []
     for order in draft.orders.values():
         own = order.filler if kind is AliasKind.FILLER else order.placer
@@ -169,7 +173,9 @@ def _fits(one: Issuer, other: Issuer, issuers: Issuers) -> bool:
     return not one or not other or issuers.same(one, other)
 
 
-def _order_by_accession(draft: Draft, request: OrderRequest, sender: Sender, issuers: Issuers) -> Order | Refusal | None:
+def _order_by_accession(
+    draft: Draft, request: OrderRequest, sender: Sender, issuers: Issuers
+) -> Order | Refusal | None:
     if request.accession is None:
         return Refusal(Cause.MISSING, "PlacerOrderNumberImagingServiceRequest", request.group,
                        "no placer, filler or accession number")  # fmt: skip
@@ -182,7 +188,9 @@ def _order_by_accession(draft: Draft, request: OrderRequest, sender: Sender, iss
     ids |= {alias.order_id for alias in _aliases(draft, AliasKind.ACCESSION, wanted.value)}
     found = [draft.orders[i] for i in sorted(ids) if draft.orders[i].sender_group == sender.group]
     if len(found) > 1:
-        return Refusal(Cause.AMBIGUOUS, "AccessionNumber", request.group, "the accession number names more than one order")
+        return Refusal(
+            Cause.AMBIGUOUS, "AccessionNumber", request.group, "the accession number names more than one order"
+        )
     return found[0] if found else None
 
 
@@ -263,6 +271,17 @@ def _unnamed(draft: Draft, free: list[RequestedProcedure], request: OrderRequest
     return next((p for p in free if p.ordinal == request.ordinal), free[0] if len(free) == 1 else None)
 
 
+def procedures_meant(draft: Draft, order: Order, request: OrderRequest) -> list[RequestedProcedure]:
+    """All procedures that a request without procedure or step id speaks of: by accession and code, else the whole order."""
+    meant = draft.procedures_of(order.id)
+    if (sent := request.accession) is not None:
+        meant = [p for p in meant if "accession" in p.generated or p.accession.value == sent.value]
+    if isinstance(code := request.step.get(CODE), list):
+        coded = [p for p in meant if any(s.values.get(CODE) == code for s in draft.steps_of(p.id))]
+        return coded or meant
+    return meant
+
+
 def find_step(
     draft: Draft, procedure: RequestedProcedure, request: OrderRequest, modality: str | None, taken: frozenset[int]
 ) -> ScheduledStep | None:
@@ -283,8 +302,3 @@ def find_step(
             return step
     derived = [s for s in steps if "step_id" in s.generated and s.id not in taken]
     return next((s for s in derived if s.modality == modality), derived[0] if derived else None)
-
-
-def unfinished(steps: Iterable[ScheduledStep]) -> list[ScheduledStep]:
-    """Steps that are neither finished nor cancelled."""
-    return [s for s in steps if s.state not in FINISHED and s.state is not StepState.CANCELED]

@@ -26,6 +26,7 @@ class StepState(Enum):
 
 NOT_STARTED = frozenset({StepState.SCHEDULED, StepState.ARRIVED, StepState.READY})
 FINISHED = frozenset({StepState.COMPLETED, StepState.DISCONTINUED})
+BEGUN = FINISHED | {StepState.STARTED, StepState.DEPARTED}
 OPEN = NOT_STARTED | {StepState.STARTED, StepState.DEPARTED}
 LISTED = NOT_STARTED | {StepState.STARTED}
 

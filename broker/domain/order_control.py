@@ -31,21 +31,28 @@ class Action(Enum):
 
 CELLS = ("unknown", "not_started", "started", "finished", "canceled")
 
+Row = Mapping[str, str]
+"""One row: cell -> action."""
+
 ACTIONS_BY_CELL: Mapping[str, frozenset[str]] = {
     "unknown": frozenset({"create", "nothing", "refuse"}),
-    "not_started": frozenset({"update", "descriptive", "start", "complete", "cancel", "discontinue", "nothing", "refuse"}),
-    "started": frozenset({"descriptive", "complete", "complete-unless-open", "discontinue", "cancel", "nothing", "refuse"}),
+    "not_started": frozenset(
+        {"update", "descriptive", "start", "complete", "cancel", "discontinue", "nothing", "refuse"}
+    ),
+    "started": frozenset(
+        {"descriptive", "complete", "complete-unless-open", "discontinue", "cancel", "nothing", "refuse"}
+    ),
     "finished": frozenset({"descriptive", "nothing", "refuse"}),
     "canceled": frozenset({"values", "revive", "nothing", "refuse"}),
 }
 """Which actions each cell may name; nothing reopens finished work."""
 
 
-def _row(unknown: str, not_started: str, started: str, finished: str, canceled: str) -> Mapping[str, str]:
+def _row(unknown: str, not_started: str, started: str, finished: str, canceled: str) -> Row:
     return dict(zip(CELLS, (unknown, not_started, started, finished, canceled), strict=True))
 
 
-SHIPPED: Mapping[str, Mapping[str, str]] = {
+SHIPPED: Mapping[str, Row] = {
     #               unknown   not started    started                  finished       canceled
     "NW":      _row("create", "update",      "descriptive",           "descriptive", "revive"),
     "XO":      _row("create", "update",      "descriptive",           "descriptive", "values"),
@@ -61,7 +68,7 @@ SHIPPED: Mapping[str, Mapping[str, str]] = {
 CANCELLING = frozenset({Action.CANCEL, Action.DISCONTINUE})
 
 
-def row_of(table: Mapping[str, Mapping[str, str]], control: str, status: str) -> Mapping[str, str] | None:
+def row_of(table: Mapping[str, Row], control: str, status: str) -> Row | None:
     """The row for ORC-1 and ORC-5; None when ORC-1 is not in the table."""
     return table.get(f"{control}/{status}") or table.get(control)
 
@@ -77,11 +84,11 @@ def cell_of(state: StepState) -> str:
     return "not_started"
 
 
-def action_for(row: Mapping[str, str], state: StepState | None) -> Action:
+def action_for(row: Row, state: StepState | None) -> Action:
     """The action of a row for a step in this state; None: the order is unknown."""
     return Action(row["unknown" if state is None else cell_of(state)])
 
 
-def cancels(row: Mapping[str, str]) -> bool:
+def cancels(row: Row) -> bool:
     """True when the row takes work off the list: such an order, still unknown, is remembered."""
     return Action(row["not_started"]) in CANCELLING

@@ -40,7 +40,7 @@ def merge(known: Values, changes: Changes, *, type_1: frozenset[str], only: froz
             if key not in type_1:
                 merged.pop(key, None)
         else:
-            merged[key] = value  # type: ignore[assignment]
+            merged[key] = value
     return merged
 
 
@@ -75,7 +75,9 @@ def settle(values: Values, patient: Values, sender: str, rules: Rules, received_
             return Refusal(Cause.MISSING, key, detail=f"no {name}")
         if policy is Policy.HOLD:
             reasons.append(f"no {name}")
-    reasons += [f"no value for {key}" for key in sorted(rules.rows.type_1 - seen.keys()) if key in rules.rows.held_without]
+    reasons += [
+        f"no value for {key}" for key in sorted(rules.rows.type_1 - seen.keys()) if key in rules.rows.held_without
+    ]
     generated = {"modality": by_rule, "stations": from_rules, "start_at": now}
     return Schedule(modality, stations, start_at, "; ".join(reasons) or None,
                     frozenset(name for name, made in generated.items() if made))  # fmt: skip
@@ -125,7 +127,7 @@ def _holds(when: Mapping[str, str], seen: Values, sender: str) -> bool:
 
 
 def texts_at(values: Values, key: str) -> Iterator[str]:
-    """All texts under a key; a key may go on into the items of a sequence ("RequestedProcedureCodeSequence.CodeValue")."""
+    """All texts under a key; a key may go on into a sequence ("RequestedProcedureCodeSequence.CodeValue")."""
     if key in values:
         yield from _texts(values[key])
         return

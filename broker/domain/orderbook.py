@@ -1,0 +1,108 @@
+"""What a batch of order messages is decided on: trees, first answers, remembered cancels, and drafts of them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+from datetime import datetime
+
+from broker.domain.draft import Draft
+from broker.domain.identity import Issuers
+from broker.domain.order import Forest, Stamps
+from broker.domain.request import Cause, Outcome, ReceivedMessage
+from broker.domain.rules import Rules
+
+
+@dataclass(frozen=True, slots=True)
+class RememberedCancel:
+    """A cancel that came before its order."""
+
+    sender_group: str
+    application: str
+    placer: str | None
+    filler: str | None
+    accession: str | None
+    stamps: Stamps
+    at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class JournalEntry:
+    """How a message ended. answers: the message whose answer a repeat was given again."""
+
+    id: int
+    message: ReceivedMessage
+    outcome: Outcome
+    reason: str
+    answered_at: datetime
+    cause: Cause | None = None
+    location: str = ""
+    answers: int | None = None
+
+
+@dataclass(frozen=True, slots=True)
+class FirstAnswer:
+    """The answer that an accepted message was given; its exact repeat is given it again."""
+
+    message_id: int
+    answered_at: datetime
+
+
+RepeatKey = tuple[str, str, str, str]
+"""Sending application, facility, MSH-10, digest."""
+
+
+def repeat_key(message: ReceivedMessage) -> RepeatKey:
+    return (message.sender.application, message.sender.facility, message.control_id, message.digest)
+
+
+@dataclass(slots=True)
+class OrderBook:
+    """What was loaded for a batch of order messages.
+
+    new_id   name of a counter -> next number
+    new_uid  id of the procedure -> a fresh Study Instance UID
+    """
+
+    forest: Forest
+    issuers: Issuers
+    rules: Rules
+    now: datetime
+    new_id: Callable[[str], int]
+    new_uid: Callable[[int], str]
+    first_answers: dict[RepeatKey, FirstAnswer] = field(default_factory=dict)
+    cancels: list[RememberedCancel] = field(default_factory=list)
+
+    def draft(self) -> OrderDraft:
+        return OrderDraft(self)
+
+    def fold(self, draft: OrderDraft) -> None:
+        draft.fold()
+
+
+class OrderDraft(Draft):
+    """A draft that also holds the journal entry and the cancels to remember."""
+
+    def __init__(self, book: OrderBook) -> None:
+        super().__init__(book.forest)
+        self.book = book
+        self.journal: JournalEntry | None = None
+        self.cancels: list[RememberedCancel] = []
+
+    def withdraw(self) -> None:
+        """Take back what was changed; alarms and remembered cancels stay."""
+        for layer in (self.patients, self.orders, self.procedures, self.steps):
+            layer.maps[0].clear()
+        self.events.clear()
+        self.aliases.clear()
+
+    def fold(self) -> None:
+        super().fold()
+        book = self.book
+        book.cancels.extend(self.cancels)
+        seen = frozenset(held.issuer for p in self.patients.maps[0].values() for held in p.identifiers if held.issuer)
+        if not seen <= book.issuers.known:
+            book.issuers = replace(book.issuers, known=book.issuers.known | seen)
+        entry = self.journal
+        if entry is not None and entry.cause is None and entry.answers is None and entry.message.control_id:
+            book.first_answers[repeat_key(entry.message)] = FirstAnswer(entry.id, entry.answered_at)

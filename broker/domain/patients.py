@@ -1,0 +1,54 @@
+"""What a message says of its patient: taken unless it is older than what is known; open steps follow at once."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from broker.domain import in_time
+from broker.domain.case import Case, touch
+from broker.domain.identity import Issuers, PatientKeys
+from broker.domain.order import OPEN, Patient, PatientIdentifier
+from broker.domain.scheduling import merge
+
+
+def update_patient(case: Case) -> None:
+    """The patient's values, unless they are older than what is known; open steps are encoded anew."""
+    patient = case.patient
+    if patient is None:
+        return
+    message = case.request.message
+    stamps = in_time.stamps_of(message.sender.application, None, message.message_time)
+    if in_time.age(stamps, patient.stamps) is in_time.Age.OLDER:
+        return
+    values = merge(patient.values, case.request.patient.changes, type_1=case.rules.rows.type_1)
+    identifiers = _identifiers(patient, case.keys, case.book.issuers)
+    updated = replace(
+        patient,
+        identifiers=identifiers,
+        others=case.keys.others,
+        values=values,
+        stamps=in_time.latest(patient.stamps, stamps),
+    )
+    case.draft.put(updated)
+    if replace(updated, stamps=patient.stamps) != patient:
+        orders = {order.id for order in case.draft.orders.values() if order.patient_id == patient.id}
+        touch(case.draft, [s for s in case.draft.steps.values() if s.order_id in orders and s.state in OPEN])
+
+
+def _identifiers(patient: Patient, keys: PatientKeys, issuers: Issuers) -> tuple[PatientIdentifier, ...]:
+    """Present identifiers with the keys sent now in their order, fuller issuers taken over; former ones stay last."""
+    sent = [PatientIdentifier(key.value, key.issuer) for key in keys.keys]
+
+    def known(held: PatientIdentifier) -> bool:
+        return any(held.value == key.value and issuers.same(held.issuer, key.issuer) for key in sent)
+
+    kept = [held for held in patient.identifiers if not held.former and not known(held)]
+    fuller = []
+    for key in sent:
+        same = [h for h in patient.identifiers if h.value == key.value and issuers.same(h.issuer, key.issuer)]
+        former = any(held.former for held in same)
+        best = next((h.issuer for h in same if h.issuer.universal_id and not key.issuer.universal_id), key.issuer)
+        if not former:
+            fuller.append(PatientIdentifier(key.value, best))
+    present = [*fuller, *kept] if fuller else kept
+    return (*present, *(held for held in patient.identifiers if held.former))
