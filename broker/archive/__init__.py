@@ -1,0 +1,1 @@
+"""Objects: the files they lie in, and what their headers say; no database."""

@@ -1,0 +1,169 @@
+"""Performed steps: the facts, each message as received, and the links to scheduled steps."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection, bindparam, insert, select, update
+
+from broker.domain.linking import How, Link, Sure
+from broker.domain.performed import PerformedMessage, PerformedState, PerformedStep
+from broker.store.dialect import is_any, many
+from broker.store.tables import performed_links, performed_messages, performed_steps
+
+COLUMNS = tuple(
+    performed_steps.c[name]
+    for name in (
+        "id", "sop_instance_uid", "state", "performed_id", "patient_number", "patient_issuer", "modality",
+        "station_ae_title", "started_at", "ended_at", "reason", "series_count", "image_count", "peer", "created_at",
+    )
+)  # fmt: skip
+LINK_COLUMNS = tuple(performed_links.c[name] for name in ("order_id", "procedure_id", "step_id", "how", "sure"))
+
+
+@dataclass(frozen=True, slots=True)
+class KeptMessage:
+    """An N-CREATE or N-SET to keep. command: "N-CREATE" or "N-SET"."""
+
+    id: int
+    performed_step_id: int
+    command: str
+    message: PerformedMessage
+
+
+@dataclass(frozen=True, slots=True)
+class StoredMessage:
+    """An N-CREATE or N-SET as received."""
+
+    at: datetime
+    command: str
+    peer: str
+    transfer_syntax_uid: str
+    dataset: bytes
+
+
+@dataclass(frozen=True, slots=True)
+class StoredLink:
+    """A link of a performed step. id: of the link."""
+
+    id: int
+    performed_step_id: int
+    link: Link
+
+
+def performed_by_uid(tx: Connection, uids: Iterable[str]) -> dict[str, tuple[PerformedStep, tuple[Link, ...]]]:
+    """The performed steps with these SOP Instance UIDs, each with its links; one statement."""
+    query = (
+        select(*COLUMNS, *LINK_COLUMNS)
+        .outerjoin(performed_links, performed_links.c.performed_step_id == performed_steps.c.id)
+        .where(is_any(tx, performed_steps.c.sop_instance_uid, "uids"))
+        .order_by(performed_links.c.id)
+    )
+    steps: dict[str, PerformedStep] = {}
+    links: dict[str, list[Link]] = defaultdict(list)
+    for row in tx.execute(query, {"uids": many(tx, uids)}):
+        step = _step(row[: len(COLUMNS)])
+        steps[step.sop_instance_uid] = step
+        if row[len(COLUMNS)] is not None:
+            links[step.sop_instance_uid].append(_link(row[len(COLUMNS) :]))
+    return {uid: (step, tuple(links[uid])) for uid, step in steps.items()}
+
+
+def performed_of_steps(tx: Connection, step_ids: Iterable[int]) -> dict[int, dict[int, PerformedState]]:
+    """Scheduled step id -> performed step id -> its state; links that are only proposals are left out."""
+    query = (
+        select(performed_links.c.step_id, performed_steps.c.id, performed_steps.c.state)
+        .join(performed_steps, performed_steps.c.id == performed_links.c.performed_step_id)
+        .where(is_any(tx, performed_links.c.step_id, "ids"), performed_links.c.sure != Sure.PROPOSAL.value)
+    )
+    found: dict[int, dict[int, PerformedState]] = defaultdict(dict)
+    for step_id, performed_id, state in tx.execute(query, {"ids": many(tx, step_ids)}):
+        found[step_id][performed_id] = PerformedState(state)
+    return dict(found)
+
+
+def add_performed(tx: Connection, steps: Sequence[PerformedStep]) -> None:
+    if steps:
+        tx.execute(insert(performed_steps), [_row(step) | {"updated_at": step.created_at} for step in steps])
+
+
+def change_performed(tx: Connection, steps: Mapping[int, PerformedStep], at: datetime) -> None:
+    """Write the facts that an N-SET may change."""
+    names = ("state", "ended_at", "reason", "series_count", "image_count")
+    statement = (
+        update(performed_steps)
+        .where(performed_steps.c.id == bindparam("of"))
+        .values({name: bindparam(f"new_{name}") for name in (*names, "updated_at")})
+    )
+    rows = [(key, _row(step) | {"updated_at": at}) for key, step in steps.items()]
+    if rows:
+        tx.execute(
+            statement,
+            [{"of": key, **{f"new_{name}": row[name] for name in (*names, "updated_at")}} for key, row in rows],
+        )
+
+
+def keep_messages(tx: Connection, kept: Sequence[KeptMessage]) -> None:
+    if kept:
+        tx.execute(
+            insert(performed_messages),
+            [
+                {
+                    "id": item.id,
+                    "performed_step_id": item.performed_step_id,
+                    "at": item.message.received_at,
+                    "command": item.command,
+                    "peer": item.message.peer,
+                    "transfer_syntax_uid": item.message.transfer_syntax_uid,
+                    "dataset": item.message.dataset,
+                }
+                for item in kept
+            ],
+        )
+
+
+def add_links(tx: Connection, links: Sequence[StoredLink]) -> None:
+    if links:
+        tx.execute(
+            insert(performed_links),
+            [
+                {
+                    "id": stored.id,
+                    "performed_step_id": stored.performed_step_id,
+                    "order_id": stored.link.order_id,
+                    "procedure_id": stored.link.procedure_id,
+                    "step_id": stored.link.step_id,
+                    "how": stored.link.how.value,
+                    "sure": stored.link.sure.value,
+                }
+                for stored in links
+            ],
+        )
+
+
+def messages_of_performed(tx: Connection, performed_step_id: int) -> list[StoredMessage]:
+    """Each N-CREATE and N-SET of a performed step as received, in the order of arrival."""
+    of = performed_messages.c
+    query = (
+        select(of.at, of.command, of.peer, of.transfer_syntax_uid, of.dataset)
+        .where(of.performed_step_id == performed_step_id)
+        .order_by(of.id)
+    )
+    return [StoredMessage(*row) for row in tx.execute(query)]
+
+
+def _step(row: Sequence[Any]) -> PerformedStep:
+    return PerformedStep(row[0], row[1], PerformedState(row[2]), *row[3:])
+
+
+def _link(row: Sequence[Any]) -> Link:
+    return Link(row[0], row[1], row[2], How(row[3]), Sure(row[4]))
+
+
+def _row(step: PerformedStep) -> dict[str, Any]:
+    row = {column.name: getattr(step, column.name) for column in COLUMNS}
+    return row | {"state": step.state.value}

@@ -1,0 +1,218 @@
+"""Stored objects: studies and series as the objects name them, where each object lies, and what it belongs to."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+
+from sqlalchemy import Connection, insert, select
+
+from broker.domain.linking import Link
+from broker.store.dialect import is_any, many
+from broker.store.tables import instance_conflicts, instances, series, step_events, studies
+
+
+@dataclass(frozen=True, slots=True)
+class Place:
+    """Where an object lies. offset, length: in bytes."""
+
+    store: str
+    path: str
+    offset: int
+    length: int
+
+
+@dataclass(frozen=True, slots=True)
+class StudyKey:
+    """A study as objects name it: a stray image of another patient makes a study of its own."""
+
+    study_uid: str
+    patient_number: str
+    patient_issuer: str
+
+
+@dataclass(frozen=True, slots=True)
+class KnownInstance:
+    """A stored object. others: digests of objects that came under its UID with other bytes."""
+
+    id: int
+    digest: str
+    transfer_syntax_uid: str
+    order_id: int | None
+    others: frozenset[str] = frozenset()
+
+
+@dataclass(frozen=True, slots=True)
+class NewStudy:
+    id: int
+    key: StudyKey
+    accession_number: str
+    created_at: datetime
+
+
+@dataclass(frozen=True, slots=True)
+class NewSeries:
+    id: int
+    study_id: int
+    series_uid: str
+    modality: str
+
+
+@dataclass(frozen=True, slots=True)
+class NewInstance:
+    """peer: calling AE title; digest: SHA-256 of the dataset as received."""
+
+    id: int
+    series_id: int
+    sop_instance_uid: str
+    sop_class_uid: str
+    transfer_syntax_uid: str
+    digest: str
+    place: Place
+    received_at: datetime
+    peer: str
+    link: Link | None
+
+
+@dataclass(frozen=True, slots=True)
+class NewConflict:
+    id: int
+    instance_id: int
+    digest: str
+    place: Place
+    received_at: datetime
+    peer: str
+
+
+@dataclass(frozen=True, slots=True)
+class StudyIndex:
+    """Ids of known studies, and of known series by study id and Series Instance UID."""
+
+    studies: dict[StudyKey, int]
+    series: dict[tuple[int, str], int]
+
+
+def known_instances(tx: Connection, uids: Iterable[str]) -> dict[str, KnownInstance]:
+    """The stored objects with these SOP Instance UIDs; one statement."""
+    query = (
+        select(instances.c.sop_instance_uid, instances.c.id, instances.c.digest, instances.c.transfer_syntax_uid,
+               instances.c.order_id, instance_conflicts.c.digest)
+        .outerjoin(instance_conflicts, instance_conflicts.c.instance_id == instances.c.id)
+        .where(is_any(tx, instances.c.sop_instance_uid, "uids"))
+    )  # fmt: skip
+    others: dict[str, set[str]] = defaultdict(set)
+    rows = tx.execute(query, {"uids": many(tx, uids)}).all()
+    for row in rows:
+        others[row[0]].update([row[5]] if row[5] else [])
+    return {row[0]: KnownInstance(row[1], row[2], row[3], row[4], frozenset(others[row[0]])) for row in rows}
+
+
+def study_index(tx: Connection, study_uids: Iterable[str], series_uids: Iterable[str]) -> StudyIndex:
+    """Studies with these Study Instance UIDs, and those of their series that have one of these UIDs; one statement."""
+    wanted = (series.c.study_id == studies.c.id) & is_any(tx, series.c.series_uid, "series")
+    query = (
+        select(studies.c.id, studies.c.study_uid, studies.c.patient_number, studies.c.patient_issuer, series.c.id,
+               series.c.series_uid)
+        .outerjoin(series, wanted)
+        .where(is_any(tx, studies.c.study_uid, "studies"))
+    )  # fmt: skip
+    index = StudyIndex({}, {})
+    for row in tx.execute(query, {"studies": many(tx, study_uids), "series": many(tx, series_uids)}):
+        index.studies[StudyKey(row[1], row[2], row[3])] = row[0]
+        if row[4] is not None:
+            index.series[row[0], row[5]] = row[4]
+    return index
+
+
+def told_series(tx: Connection, order_ids: Iterable[int]) -> set[tuple[int, str]]:
+    """(procedure id, Series Instance UID) of the first images that the timelines of these orders name already."""
+    query = select(step_events.c.procedure_id, step_events.c.detail).where(
+        is_any(tx, step_events.c.order_id, "ids"), step_events.c.kind == "image"
+    )
+    return {(row[0], row[1].get("series_uid", "")) for row in tx.execute(query, {"ids": many(tx, order_ids)})}
+
+
+def known_paths(tx: Connection, paths: Iterable[str]) -> set[str]:
+    """Those of the paths that have a row, as a stored object or as one kept aside."""
+    found: set[str] = set()
+    for table in (instances, instance_conflicts):
+        query = select(table.c.path).where(is_any(tx, table.c.path, "paths"))
+        found.update(tx.execute(query, {"paths": many(tx, paths)}).scalars())
+    return found
+
+
+def add_studies(tx: Connection, new: Sequence[NewStudy]) -> None:
+    if new:
+        tx.execute(
+            insert(studies),
+            [
+                {
+                    "id": study.id,
+                    "study_uid": study.key.study_uid,
+                    "patient_number": study.key.patient_number,
+                    "patient_issuer": study.key.patient_issuer,
+                    "accession_number": study.accession_number,
+                    "created_at": study.created_at,
+                }
+                for study in new
+            ],
+        )
+
+
+def add_series(tx: Connection, new: Sequence[NewSeries]) -> None:
+    if new:
+        tx.execute(
+            insert(series),
+            [
+                {"id": one.id, "study_id": one.study_id, "series_uid": one.series_uid, "modality": one.modality}
+                for one in new
+            ],
+        )
+
+
+def add_instances(tx: Connection, new: Sequence[NewInstance]) -> None:
+    if new:
+        tx.execute(insert(instances), [_instance_row(instance) for instance in new])
+
+
+def add_conflicts(tx: Connection, new: Sequence[NewConflict]) -> None:
+    if new:
+        tx.execute(
+            insert(instance_conflicts),
+            [
+                {
+                    "id": conflict.id,
+                    "instance_id": conflict.instance_id,
+                    "digest": conflict.digest,
+                    "received_at": conflict.received_at,
+                    "peer": conflict.peer,
+                    **_place_row(conflict.place),
+                }
+                for conflict in new
+            ],
+        )
+
+
+def _instance_row(new: NewInstance) -> dict[str, object]:
+    return {
+        "id": new.id,
+        "series_id": new.series_id,
+        "sop_instance_uid": new.sop_instance_uid,
+        "sop_class_uid": new.sop_class_uid,
+        "transfer_syntax_uid": new.transfer_syntax_uid,
+        "digest": new.digest,
+        "received_at": new.received_at,
+        "peer": new.peer,
+        "order_id": new.link.order_id if new.link else None,
+        "procedure_id": new.link.procedure_id if new.link else None,
+        "step_id": new.link.step_id if new.link else None,
+        "link_how": new.link.how.value if new.link else "",
+        "link_sure": new.link.sure.value if new.link else "",
+        **_place_row(new.place),
+    }
+
+
+def _place_row(place: Place) -> dict[str, object]:
+    return {"store": place.store, "path": place.path, "offset": place.offset, "length": place.length}
