@@ -16,6 +16,7 @@ from dataclasses import dataclass
 
 from broker.domain.draft import Draft
 from broker.domain.order import (
+    OPEN,
     Alias,
     AliasKind,
     Order,
@@ -272,7 +273,7 @@ def _unnamed(draft: Draft, free: list[RequestedProcedure], request: OrderRequest
 
 
 def procedures_meant(draft: Draft, order: Order, request: OrderRequest) -> list[RequestedProcedure]:
-    """All procedures that a request without procedure or step id speaks of: by accession and code, else the whole order."""
+    """All procedures that a request without procedure or step id speaks of; without any hint, the whole order."""
     meant = draft.procedures_of(order.id)
     if (sent := request.accession) is not None:
         meant = [p for p in meant if "accession" in p.generated or p.accession.value == sent.value]
@@ -302,3 +303,8 @@ def find_step(
             return step
     derived = [s for s in steps if "step_id" in s.generated and s.id not in taken]
     return next((s for s in derived if s.modality == modality), derived[0] if derived else None)
+
+
+def unfinished(steps: Iterable[ScheduledStep]) -> list[ScheduledStep]:
+    """Steps that are neither finished nor cancelled."""
+    return [step for step in steps if step.state in OPEN]
