@@ -40,7 +40,7 @@ class Request:
     """One DIMSE request.
 
     sop_class_uid, sop_instance_uid  Affected or Requested, whichever the command has; "" when absent
-    dataset                          encoded in context.transfer_syntax, read once from the start; None when there is none
+    dataset                          in context.transfer_syntax, read once from the start; None when there is none
     cancelled                        True once a C-CANCEL for this request has come
     """
 
