@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Literal
@@ -35,6 +36,9 @@ MAX_ERR_8_CHARACTERS = 250
 VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1")
 ANSWER_VERSION = "2.5.1"
 """What an answer to a message of any other version is written in."""
+
+_CONTROL = re.compile(r"[\x00-\x0c\x0e-\x1f]")
+"""Bytes that would end a frame early if a peer's own field were sent back with them."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -155,6 +159,8 @@ def _error_segment(error: AckError, marks: Delimiters, segmented: bool) -> str:
 
 def _encoded(fields: dict[int, str], segments: list[str], header: AckHeader) -> bytes:
     """MSH-18 is valued only where the answer is not pure ASCII."""
+    fields = {number: _CONTROL.sub(" ", text) for number, text in fields.items()}
+    segments = [_CONTROL.sub(" ", one) for one in segments]
     plain = message([segment("MSH", fields, header.delimiters), *segments])
     if plain.isascii():
         return plain.encode("ascii")
