@@ -1,0 +1,1 @@
+"""Message readers: one file for each message type, bytes to requests."""
