@@ -1,4 +1,4 @@
-"""SQL that differs between databases; nothing else in the house knows which one it talks to."""
+"""A column is one of many values: one parameter however many, so that SQL text and plan stay the same."""
 
 from __future__ import annotations
 
@@ -10,12 +10,9 @@ from sqlalchemy import BigInteger, ColumnElement, Connection, String, bindparam,
 from sqlalchemy.dialects.postgresql import ARRAY
 
 
-def is_any(tx: Connection, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
-    """`column` is one of the values bound as `name`: one parameter however many values, so one plan and one SQL text.
-
-    Bind with `many(tx, values)`.
-    """
-    if tx.dialect.name == "postgresql":
+def is_any(dialect: str, column: ColumnElement[Any], name: str) -> ColumnElement[bool]:
+    """`column` is one of the values bound as `name` with `many`; dialect: `Connection.dialect.name`."""
+    if dialect == "postgresql":
         kind = BigInteger() if column.type.python_type is int else String()
         return column == func.any(cast(bindparam(name), ARRAY(kind)))
     values = func.json_each(bindparam(name, type_=String())).table_valued("value")
