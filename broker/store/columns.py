@@ -1,0 +1,56 @@
+"""The kinds of columns the tables are made of, alike on every database."""
+
+from __future__ import annotations
+
+import json
+from datetime import UTC, datetime
+from typing import Any
+
+from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Integer, String, Text, TypeDecorator
+from sqlalchemy.types import TypeEngine
+
+
+class Instant(TypeDecorator[datetime]):
+    """A UTC instant kept as text: 2026-03-02T09:15:00.000000Z."""
+
+    impl = String(27)
+    cache_ok = True
+
+    def load_dialect_impl(self, dialect: Dialect) -> TypeEngine[Any]:
+        return dialect.type_descriptor(label(27))
+
+    def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
+        return None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
+        return None if value is None else datetime.fromisoformat(value)
+
+
+class Json(TypeDecorator[Any]):
+    """A JSON value kept as text, keys sorted."""
+
+    impl = Text
+    cache_ok = True
+
+    def process_bind_param(self, value: Any, dialect: Dialect) -> str | None:
+        return None if value is None else json.dumps(value, ensure_ascii=False, sort_keys=True)
+
+    def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
+        return None if value is None else json.loads(value)
+
+
+def label(length: int) -> TypeEngine[str]:
+    """Text of limited length that may be indexed; it sorts by its code points."""
+    return String(length).with_variant(String(length, collation="C"), "postgresql")
+
+
+def own_id() -> Column[int]:
+    """Surrogate key; its numbers come from blocks (id_blocks), so it never counts by itself."""
+    kind = BigInteger().with_variant(Integer, "sqlite")
+    return Column("id", kind, primary_key=True, autoincrement=False, comment="our own number")
+
+
+def reference(name: str, target: str, *, comment: str, nullable: bool = False, index: bool = False) -> Column[int]:
+    """The number of a row of another table, "table.column"."""
+    kind = BigInteger().with_variant(Integer, "sqlite")
+    return Column(name, kind, ForeignKey(target), nullable=nullable, index=index, comment=comment)
