@@ -94,13 +94,17 @@ def _print_performed(story: OrderStory) -> None:
             ],
         )  # fmt: skip
     if story.studies:
-        rows = [(s.study_uid, s.modalities, s.series, s.images, s.last_received_at, s.how) for s in story.studies]
-        columns = ("Study", "Modalities", "Series", "Images", "Last image (UTC)", "Linked by")
-        print_table("Studies", columns, rows)
+        print_table(
+            "Studies",
+            ("Study", "Modalities", "Series", "Images", "Last image (UTC)", "Linked by"),
+            [(s.study_uid, s.modalities, s.series, s.images, s.last_received_at, s.how) for s in story.studies],
+        )
     if story.alarms:
-        rows = [(a.id, a.kind, a.subject, a.detail, a.last_at, a.count, a.acknowledged_by) for a in story.alarms]
-        columns = ("Id", "Kind", "Subject", "Detail", "Last (UTC)", "Times", "Acknowledged by")
-        print_table("Alarms", columns, rows)
+        print_table(
+            "Alarms",
+            ("Id", "Kind", "Subject", "Detail", "Last (UTC)", "Times", "Acknowledged by"),
+            [(a.id, a.kind, a.subject, a.detail, a.last_at, a.count, a.acknowledged_by) for a in story.alarms],
+        )
 
 
 def _change(event: ShownEvent) -> str:

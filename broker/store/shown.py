@@ -14,7 +14,7 @@ from typing import Any
 from sqlalchemy import ColumnElement, Connection, Row, Select, or_, select
 
 from broker.domain.order import OPEN, StepState, order_status
-from broker.store.dialect import is_any, many
+from broker.store.one_of import is_any, many
 from broker.store.tables import (
     aliases,
     messages,
@@ -160,12 +160,12 @@ def _with_steps(tx: Connection, rows: Sequence[Row[Any]]) -> list[ShownOrder]:
     ids = [row.id for row in rows]
     accessions = _grouped(
         tx, select(requested_procedures.c.order_id, requested_procedures.c.accession_number)
-        .where(is_any(tx, requested_procedures.c.order_id, "ids"))
+        .where(is_any(tx.dialect.name, requested_procedures.c.order_id, "ids"))
         .order_by(requested_procedures.c.ordinal), ids,
     )  # fmt: skip
     states = _grouped(
         tx, select(scheduled_steps.c.order_id, scheduled_steps.c.state)
-        .where(is_any(tx, scheduled_steps.c.order_id, "ids")), ids,
+        .where(is_any(tx.dialect.name, scheduled_steps.c.order_id, "ids")), ids,
     )  # fmt: skip
     return [
         ShownOrder(
@@ -204,7 +204,7 @@ def steps_where(tx: Connection, wanted: ColumnElement[bool], limit: int) -> list
     rows = tx.execute(query).all()
     stations = _grouped(
         tx, select(scheduled_stations.c.step_id, scheduled_stations.c.ae_title)
-        .where(is_any(tx, scheduled_stations.c.step_id, "ids")).order_by(scheduled_stations.c.ae_title),
+        .where(is_any(tx.dialect.name, scheduled_stations.c.step_id, "ids")).order_by(scheduled_stations.c.ae_title),
         [row.id for row in rows],
     )  # fmt: skip
     return [_shown_step(row, tuple(stations[row.id])) for row in rows]

@@ -10,9 +10,9 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, distinct, func, select
 
+from broker.store.alarms import StoredAlarm, alarms_of_order
 from broker.store.shown import ShownOrder, ShownStep, steps_where
 from broker.store.tables import (
-    alarms,
     instances,
     messages,
     performed_links,
@@ -73,19 +73,6 @@ class ShownStudy:
 
 
 @dataclass(frozen=True, slots=True)
-class ShownAlarm:
-    id: int
-    kind: str
-    subject: str
-    detail: str
-    first_at: datetime
-    last_at: datetime
-    count: int
-    acknowledged_at: datetime | None
-    acknowledged_by: str | None
-
-
-@dataclass(frozen=True, slots=True)
 class OrderStory:
     """An order with everything that happened to it, oldest first."""
 
@@ -94,7 +81,7 @@ class OrderStory:
     events: tuple[ShownEvent, ...]
     performed_steps: tuple[ShownPerformed, ...]
     studies: tuple[ShownStudy, ...]
-    alarms: tuple[ShownAlarm, ...]
+    alarms: tuple[StoredAlarm, ...]
     cut: bool = False
 
 
@@ -107,7 +94,7 @@ def order_story(tx: Connection, order: ShownOrder, limit: int = 1_000) -> OrderS
         events=tuple(events[:limit]),
         performed_steps=tuple(_performed(tx, order.id, limit)),
         studies=tuple(_studies(tx, order.id, limit)),
-        alarms=tuple(_alarms(tx, order.id, limit)),
+        alarms=tuple(alarms_of_order(tx, order.id, limit)),
         cut=len(events) > limit,
     )
 
@@ -183,9 +170,3 @@ def _series_counts(tx: Connection, order_id: int) -> dict[str, int]:
         .group_by(studies.c.study_uid)
     )
     return {row[0]: row[1] for row in tx.execute(query)}
-
-
-def _alarms(tx: Connection, order_id: int, limit: int) -> list[ShownAlarm]:
-    names = ("id", "kind", "subject", "detail", "first_at", "last_at", "count", "acknowledged_at", "acknowledged_by")
-    query: Select[Any] = select(*(alarms.c[name] for name in names)).where(alarms.c.order_id == order_id)
-    return [ShownAlarm(*row) for row in tx.execute(query.order_by(alarms.c.id).limit(limit))]

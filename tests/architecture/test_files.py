@@ -13,8 +13,8 @@ MOST_LINES = 400
 MOST_FUNCTION_LINES = 60
 
 # Written in pieces, so that this file does not find itself.
-INDEX_ADDRESS = re.compile(r"pypi\" + r".org|pythonhosted\" + r".org|--(extra-)?index-" + r"url|/simple" + r"/")
-OWN_PATH = re.compile(r"(?<![\w.<])/(home|Users|root|work)" + r"/[a-z]", re.IGNORECASE)
+INDEX_ADDRESS = re.compile("pypi[.]" + "org|pythonhosted[.]" + "org|--(extra-)?index-" + "url|/simple" + "/")
+OWN_PATH = re.compile(r"(?<![\w.<])/(home|users|root|work)" + "/[a-z]", re.IGNORECASE)
 
 
 def files_of_ours() -> Iterator[Path]:

@@ -1,0 +1,67 @@
+"""alarms list|ack: what a person must look at."""
+
+from __future__ import annotations
+
+import getpass
+from typing import Annotated
+
+import typer
+
+from broker.cli.flags import STORE, takes_settings
+from broker.cli.output import print_json, print_table, remark
+from broker.cli.reading import opened
+from broker.clock import SystemClock
+from broker.settings import Settings
+from broker.store.alarms import acknowledge, list_alarms
+
+commands = typer.Typer(no_args_is_help=True, help="What a person must look at.")
+Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
+Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most this many, last raised first.")]
+
+
+@commands.command("list")
+@takes_settings(*STORE)
+def show_alarms(
+    settings: Settings,
+    everything: Annotated[bool, typer.Option("--all", help="Acknowledged ones too.")] = False,
+    limit: Limit = 100,
+    json: Json = False,
+) -> None:
+    """List open alarms."""
+    with opened(settings) as database, database.read() as tx:
+        found = list_alarms(tx, acknowledged=everything, limit=limit)
+    if json:
+        print_json(found)
+    elif not found:
+        remark("No alarms." if everything else "No open alarms.")
+    else:
+        columns = ("Id", "Kind", "Subject", "Order", "Detail", "First (UTC)", "Last (UTC)", "Times", "Acknowledged by")
+        rows = [
+            (a.id, a.kind, a.subject, a.order_id, a.detail, a.first_at, a.last_at, a.count, a.acknowledged_by)
+            for a in found
+        ]
+        print_table("", columns, rows)
+
+
+@commands.command("ack")
+@takes_settings(*STORE)
+def acknowledge_alarm(
+    settings: Settings,
+    alarm_id: Annotated[int, typer.Argument(metavar="ID", help="Id of the alarm.")],
+    by: Annotated[str | None, typer.Option(help="Who has looked at it; default: the user of this session.")] = None,
+) -> None:
+    """Acknowledge an alarm; it stays in the list of all alarms, and is raised anew when it happens again."""
+    who = (by or _user())[:64]
+    with opened(settings) as database, database.write() as tx:
+        done = acknowledge(tx, alarm_id, who, SystemClock().now())
+    if not done:
+        remark(f"No open alarm has the id {alarm_id}.")
+        raise typer.Exit(1)
+    remark(f"Alarm {alarm_id} acknowledged by {who}.")
+
+
+def _user() -> str:
+    try:
+        return getpass.getuser()
+    except (KeyError, OSError):  # a container's user without a name
+        return "unknown"
