@@ -1,0 +1,50 @@
+"""Wire tests share one broker for each kind of database; each test brings a patient and an order of its own."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator
+from contextlib import ExitStack
+
+import pytest
+
+from tests.kit.brokers import PROFILE, RunningBroker, running
+from tests.kit.databases import KINDS, Databases
+from tests.kit.messages import Case
+
+
+@pytest.fixture(scope="session", params=KINDS)
+def shared_broker(
+    request: pytest.FixtureRequest, databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[RunningBroker]:
+    """A broker for the whole session, once on each kind of database."""
+    folder = tmp_path_factory.mktemp(f"broker-{request.param}")
+    with databases.fresh(request.param, folder) as url, running(folder, url) as broker:
+        yield broker
+
+
+@pytest.fixture
+def broker(shared_broker: RunningBroker) -> RunningBroker:
+    """The shared broker; alarms of earlier tests are forgotten."""
+    shared_broker.forget_alarms()
+    return shared_broker
+
+
+@pytest.fixture
+def case() -> Case:
+    """Names that no other test uses."""
+    return Case()
+
+
+@pytest.fixture
+def broker_with(
+    databases: Databases, tmp_path_factory: pytest.TempPathFactory
+) -> Iterator[Callable[..., RunningBroker]]:
+    """Makes brokers of the test's own, with more lines in the site profile or other settings; on SQLite."""
+    with ExitStack() as stack:
+
+        def make(profile: str = "", **settings: object) -> RunningBroker:
+            folder = tmp_path_factory.mktemp("broker")
+            url = stack.enter_context(databases.fresh("sqlite", folder))
+            return stack.enter_context(running(folder, url, PROFILE + profile, **settings))
+
+        yield make
