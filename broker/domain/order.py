@@ -178,6 +178,7 @@ class Forest:
 
     open_performed  step id -> number of performed steps IN PROGRESS
     study_starts    procedure id -> earliest performed start, YYYYMMDDHHMMSS
+    origin          the records as they were loaded: these have a row; None when nothing was loaded
     """
 
     patients: dict[int, Patient] = field(default_factory=dict)
@@ -187,6 +188,13 @@ class Forest:
     aliases: list[Alias] = field(default_factory=list)
     open_performed: dict[int, int] = field(default_factory=dict)
     study_starts: dict[int, str] = field(default_factory=dict)
+    origin: Forest | None = None
+
+    def loaded(self) -> Forest:
+        """Remember what has a row, before drafts are folded in."""
+        records = (dict(self.patients), dict(self.orders), dict(self.procedures), dict(self.steps))
+        self.origin = Forest(*records)
+        return self
 
 
 @dataclass(frozen=True, slots=True)

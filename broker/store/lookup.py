@@ -48,7 +48,9 @@ def _orders_named(dialect: str) -> CompoundSelect[Any]:
         select(literal(kind.value), column, order_id).where(is_any(dialect, column, kind.value))
         for kind, (column, order_id) in _COLUMNS.items()
     ]
-    parts.append(select(aliases.c.kind, aliases.c.value, aliases.c.order_id).where(is_any(dialect, aliases.c.value, "any")))
+    parts.append(
+        select(aliases.c.kind, aliases.c.value, aliases.c.order_id).where(is_any(dialect, aliases.c.value, "any"))
+    )
     return union_all(*parts)
 
 

@@ -1,0 +1,364 @@
+"""Orders as trees: loaded by id, written in bulk."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from datetime import datetime
+from functools import cache
+from typing import Any
+
+from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
+
+from broker.domain.order import (
+    OPEN,
+    Alias,
+    AliasKind,
+    Event,
+    Forest,
+    Order,
+    RequestedProcedure,
+    ScheduledStep,
+    StepState,
+)
+from broker.domain.request import NO_ISSUER, Identifier, Issuer
+from broker.store.ids import Ids
+from broker.store.one_of import is_any, many
+from broker.store.patients import load_patients
+from broker.store.tables import (
+    aliases,
+    issuers,
+    orders,
+    performed_links,
+    performed_steps,
+    requested_procedures,
+    scheduled_stations,
+    scheduled_steps,
+    step_events,
+)
+
+IN_PROGRESS = "IN PROGRESS"
+_OPEN_STATES = tuple(sorted(state.value for state in OPEN))
+
+
+def load_forest(tx: Connection, order_ids: Iterable[int], patient_ids: Iterable[int] = ()) -> Forest:
+    """The whole trees of these orders and of these patients' open orders, with all their patients."""
+    wanted, people = set(order_ids), set(patient_ids)
+    if people:
+        wanted |= _open_orders(tx, people)
+    forest = Forest()
+    if wanted:
+        chosen = {"ids": many(tx, wanted)}
+        _load_steps(tx, forest, chosen)
+        forest.aliases = [
+            Alias(AliasKind(row[0]), row[1], Issuer(row[2] or None, row[3] or None, row[4] or None), *row[5:])
+            for row in tx.execute(_aliases(tx.dialect.name), chosen)
+        ]
+        _load_performed(tx, forest, chosen)
+    forest.patients = load_patients(tx, people | {order.patient_id for order in forest.orders.values()})
+    return forest.loaded()
+
+
+def _open_orders(tx: Connection, patient_ids: set[int]) -> set[int]:
+    return set(tx.execute(_open_orders_of(tx.dialect.name), {"ids": many(tx, patient_ids)}).scalars())
+
+
+@cache
+def _open_orders_of(dialect: str) -> Select[Any]:
+    steps = scheduled_steps.c
+    return (
+        select(steps.order_id).distinct().where(is_any(dialect, steps.patient_id, "ids"), steps.state.in_(_OPEN_STATES))
+    )
+
+
+def _load_steps(tx: Connection, forest: Forest, chosen: Mapping[str, Any]) -> None:
+    known = {row[0]: Issuer(row[1] or None, row[2] or None, row[3] or None) for row in tx.execute(_ISSUERS)}
+    for row in tx.execute(_orders(tx.dialect.name), chosen):
+        forest.orders[row.id] = Order(
+            row.id,
+            row.patient_id,
+            row.sender_group,
+            _identifier(row.placer_number, row.placer_issuer_id, known),
+            _identifier(row.filler_number, row.filler_issuer_id, known),
+            row.visit,
+        )
+    for row in tx.execute(_procedures(tx.dialect.name), chosen):
+        forest.procedures[row.id] = RequestedProcedure(
+            row.id,
+            row.order_id,
+            row.ordinal,
+            row.requested_procedure_id,
+            Identifier(row.accession_number, known[row.accession_issuer_id]),
+            row.study_uid,
+            frozenset(row.generated),
+        )
+    stations: dict[int, list[str]] = defaultdict(list)
+    for step_id, ae_title in tx.execute(_stations(tx.dialect.name), chosen):
+        stations[step_id].append(ae_title)
+    for row in tx.execute(_steps(tx.dialect.name), chosen):
+        forest.steps[row.id] = _step(row, tuple(stations[row.id]))
+
+
+def _identifier(value: str | None, issuer_id: int | None, known: Mapping[int, Issuer]) -> Identifier | None:
+    return None if value is None else Identifier(value, known[issuer_id] if issuer_id is not None else NO_ISSUER)
+
+
+def _step(row: Any, stations: tuple[str, ...]) -> ScheduledStep:
+    return ScheduledStep(
+        id=row.id,
+        order_id=row.order_id,
+        procedure_id=row.procedure_id,
+        ordinal=row.ordinal,
+        step_id=row.step_id,
+        state=StepState(row.state),
+        held=row.held,
+        modality=row.modality,
+        stations=stations,
+        start_at=row.start_at,
+        received_at=row.received_at,
+        values=row.values_,
+        generated=frozenset(row.generated),
+        stamps=row.stamps,
+    )
+
+
+def _load_performed(tx: Connection, forest: Forest, chosen: Mapping[str, Any]) -> None:
+    """How many performed steps of each step are open, and when each study began."""
+    for step_id, procedure_id, open_count, began in tx.execute(_performed(tx.dialect.name), chosen):
+        if step_id is not None and open_count:
+            forest.open_performed[step_id] = open_count
+        earliest = forest.study_starts.get(procedure_id)
+        forest.study_starts[procedure_id] = min(began, earliest) if earliest else began
+
+
+_ISSUERS = select(issuers.c.id, issuers.c.namespace, issuers.c.universal_id, issuers.c.universal_type)
+
+
+@cache
+def _orders(dialect: str) -> Select[Any]:
+    return select(orders).where(is_any(dialect, orders.c.id, "ids"))
+
+
+@cache
+def _procedures(dialect: str) -> Select[Any]:
+    return select(requested_procedures).where(is_any(dialect, requested_procedures.c.order_id, "ids"))
+
+
+@cache
+def _steps(dialect: str) -> Select[Any]:
+    s = scheduled_steps.c
+    return select(
+        s.id,
+        s.order_id,
+        s.procedure_id,
+        s.ordinal,
+        s.step_id,
+        s.state,
+        s.held,
+        s.modality,
+        s.start_at,
+        s.received_at,
+        s["values"].label("values_"),
+        s.generated,
+        s.stamps,
+    ).where(is_any(dialect, s.order_id, "ids"))
+
+
+@cache
+def _stations(dialect: str) -> Select[Any]:
+    c = scheduled_stations.c
+    return (
+        select(c.step_id, c.ae_title)
+        .join(scheduled_steps, scheduled_steps.c.id == c.step_id)
+        .where(is_any(dialect, scheduled_steps.c.order_id, "ids"))
+        .order_by(c.step_id, c.position)
+    )
+
+
+@cache
+def _aliases(dialect: str) -> Select[Any]:
+    a = aliases.c
+    return (
+        select(
+            a.kind,
+            a.value,
+            issuers.c.namespace,
+            issuers.c.universal_id,
+            issuers.c.universal_type,
+            a.order_id,
+            a.procedure_id,
+            a.step_id,
+            a.source,
+        )
+        .join(issuers, issuers.c.id == a.issuer_id)
+        .where(is_any(dialect, a.order_id, "ids"))
+        .order_by(a.id)
+    )
+
+
+@cache
+def _performed(dialect: str) -> Select[Any]:
+    links = performed_links.c
+    is_open = performed_steps.c.state == IN_PROGRESS
+    return (
+        select(
+            links.step_id,
+            links.procedure_id,
+            func.count(performed_steps.c.id).filter(is_open),
+            func.min(performed_steps.c.started_at),
+        )
+        .join(performed_steps, performed_steps.c.id == links.performed_step_id)
+        .where(is_any(dialect, links.order_id, "ids"), links.sure != "proposal")
+        .group_by(links.step_id, links.procedure_id)
+    )
+
+
+StepColumns = Callable[[ScheduledStep], Mapping[str, Any]]
+"""The columns of a step that its whole tree gives: patient_id, match_* columns, elements, rows_hash."""
+
+_UPDATE_ORDER = update(orders).where(orders.c.id == bindparam("of_id"))
+_UPDATE_PROCEDURE = update(requested_procedures).where(requested_procedures.c.id == bindparam("of_id"))
+_UPDATE_STEP = update(scheduled_steps).where(scheduled_steps.c.id == bindparam("of_id"))
+_FORGET_STATIONS = delete(scheduled_stations).where(scheduled_stations.c.step_id == bindparam("of_id"))
+
+
+def save_orders(
+    tx: Connection, changed: Sequence[Order], known: set[int], issuer_ids: Mapping[Issuer, int], at: datetime
+) -> None:
+    """Write orders; `known` are the ids of those that have a row."""
+    rows = [
+        {
+            "of_id": order.id,
+            "patient_id": order.patient_id,
+            "sender_group": order.sender_group,
+            "placer_number": order.placer.value if order.placer else None,
+            "placer_issuer_id": issuer_ids[order.placer.issuer] if order.placer else None,
+            "filler_number": order.filler.value if order.filler else None,
+            "filler_issuer_id": issuer_ids[order.filler.issuer] if order.filler else None,
+            "visit": order.visit,
+            "updated_at": at,
+        }
+        for order in changed
+    ]
+    _write(tx, rows, known, _UPDATE_ORDER, {"created_at": at})
+
+
+def save_procedures(
+    tx: Connection, changed: Sequence[RequestedProcedure], known: set[int], issuer_ids: Mapping[Issuer, int]
+) -> None:
+    """Write requested procedures; `known` are the ids of those that have a row."""
+    rows = [
+        {
+            "of_id": procedure.id,
+            "order_id": procedure.order_id,
+            "ordinal": procedure.ordinal,
+            "requested_procedure_id": procedure.requested_procedure_id,
+            "accession_number": procedure.accession.value,
+            "accession_issuer_id": issuer_ids[procedure.accession.issuer],
+            "study_uid": procedure.study_uid,
+            "generated": sorted(procedure.generated),
+        }
+        for procedure in changed
+    ]
+    _write(tx, rows, known, _UPDATE_PROCEDURE, {})
+
+
+def save_steps(
+    tx: Connection,
+    changed: Sequence[ScheduledStep],
+    known: Mapping[int, ScheduledStep],
+    columns: StepColumns,
+    at: datetime,
+) -> None:
+    """Write steps with their encoded elements, and their stations; `known` are those that have a row, as they were."""
+    rows = [
+        {
+            "of_id": step.id,
+            "order_id": step.order_id,
+            "procedure_id": step.procedure_id,
+            "ordinal": step.ordinal,
+            "step_id": step.step_id,
+            "state": step.state.value,
+            "held": step.held,
+            "modality": step.modality,
+            "start_at": step.start_at,
+            "values": step.values,
+            "generated": sorted(step.generated),
+            "stamps": step.stamps,
+            "received_at": step.received_at,
+            "updated_at": at,
+            "any_station": not step.stations,
+            **columns(step),
+        }
+        for step in changed
+    ]
+    _write(tx, rows, set(known), _UPDATE_STEP, {})
+    moved = [step for step in changed if step.id not in known or known[step.id].stations != step.stations]
+    if forget := [{"of_id": step.id} for step in moved if step.id in known]:
+        tx.execute(_FORGET_STATIONS, forget)
+    stations = [
+        {"step_id": step.id, "ae_title": title, "position": position}
+        for step in moved
+        for position, title in enumerate(dict.fromkeys(step.stations))
+    ]
+    if stations:
+        tx.execute(insert(scheduled_stations), stations)
+
+
+def _write(tx: Connection, rows: list[dict[str, Any]], known: set[int], change: Any, born: Mapping[str, Any]) -> None:
+    """Insert the rows whose id is new, update the others."""
+    new = [
+        {"id": row["of_id"], **{k: v for k, v in row.items() if k != "of_id"}, **born}
+        for row in rows
+        if row["of_id"] not in known
+    ]
+    old = [row for row in rows if row["of_id"] in known]
+    if new:
+        tx.execute(insert(change.table), new)
+    if old:
+        tx.execute(change, old)
+
+
+def save_aliases(tx: Connection, ids: Ids, new: Sequence[Alias], issuer_ids: Mapping[Issuer, int]) -> None:
+    """Write new aliases."""
+    if new:
+        rows = [
+            {
+                "id": ids.next("aliases"),
+                "kind": alias.kind.value,
+                "value": alias.value,
+                "issuer_id": issuer_ids[alias.issuer],
+                "order_id": alias.order_id,
+                "procedure_id": alias.procedure_id,
+                "step_id": alias.step_id,
+                "source": alias.source,
+            }
+            for alias in new
+        ]
+        tx.execute(insert(aliases), rows)
+
+
+def save_events(tx: Connection, ids: Ids, new: Sequence[Event]) -> None:
+    """Write lines of the timeline."""
+    if new:
+        rows = [
+            {
+                "id": ids.next("step_events"),
+                "at": event.at,
+                "order_id": event.order_id,
+                "procedure_id": event.procedure_id,
+                "step_id": event.step_id,
+                "kind": event.kind,
+                "before": event.before,
+                "after": event.after,
+                "effect": event.effect,
+                "actor": event.actor,
+                "order_group": event.group,
+                "message_id": event.message_id,
+                "performed_step_id": event.performed_step_id,
+                "instance_id": event.instance_id,
+                "detail": dict(event.detail),
+            }
+            for event in new
+        ]
+        tx.execute(insert(step_events), rows)

@@ -1,0 +1,102 @@
+"""Place the orders of a message: load what it names, decide (domain.ordering), write what came of it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Sequence
+from typing import Protocol
+from uuid import uuid4
+
+from sqlalchemy import Connection
+
+from broker.clock import Clock
+from broker.domain.identity import Issuers
+from broker.domain.in_time import CANCEL_REMEMBERED
+from broker.domain.order import AliasKind
+from broker.domain.orderbook import OrderBook, OrderDraft
+from broker.domain.ordering import decide as decide_order
+from broker.domain.request import PlaceOrder
+from broker.domain.rules import NumberFormats, Rules
+from broker.mapping.rows import RowSet
+from broker.store.ids import Ids
+from broker.store.issuers import all_issuers
+from broker.store.lookup import Name, find_orders, find_patients
+from broker.store.messages import first_answers, keep_cancels, keep_messages, recent_cancels
+from broker.store.orders import load_forest
+from broker.store.writer import Decision, Verb
+from broker.workflow.save_orders import save_drafts
+
+
+class Site(Protocol):
+    """What we need of the site profile."""
+
+    @property
+    def rules(self) -> Rules: ...
+
+    @property
+    def rows(self) -> RowSet: ...
+
+
+def place_order_verb(site: Site, ids: Ids, clock: Clock) -> Verb:
+    """The verb that places orders; its answer is a MessageAnswer."""
+
+    def load(tx: Connection, requests: Sequence[PlaceOrder]) -> OrderBook:
+        now = clock.now()
+        names = {name for request in requests for name in names_of(request)}
+        found = find_orders(tx, names)
+        patients = find_patients(tx, {i.value for request in requests for i in request.patient.identifiers})
+        order_ids = {order_id for ids_ in found.values() for order_id in ids_}
+        numbers = {value for kind, value in names if kind in _NUMBERS}
+        return OrderBook(
+            forest=load_forest(tx, order_ids, patients),
+            issuers=Issuers(frozenset(all_issuers(tx)), site.rules.authorities),
+            rules=site.rules,
+            now=now,
+            new_id=ids.next,
+            new_uid=uid_maker(site.rules.numbers),
+            first_answers=first_answers(tx, (request.message for request in requests)),
+            cancels=recent_cancels(tx, numbers, now - CANCEL_REMEMBERED),
+        )
+
+    def decide(draft: OrderDraft, request: PlaceOrder) -> Decision:
+        return Decision(draft, decide_order(draft, request))
+
+    def apply(tx: Connection, decisions: Sequence[Decision]) -> None:
+        drafts: list[OrderDraft] = [decision.changes for decision in decisions]
+        entries = [draft.journal for draft in drafts if draft.journal is not None]
+        keep_messages(tx, entries)
+        cancels = [(draft.journal.id, cancel) for draft in drafts if draft.journal for cancel in draft.cancels]
+        keep_cancels(tx, ids, cancels)
+        save_drafts(tx, site.rows, ids, drafts, drafts[0].book.now)
+
+    return Verb("place_order", keys_of, load, decide, apply)
+
+
+_NUMBERS = frozenset({AliasKind.PLACER, AliasKind.FILLER, AliasKind.ACCESSION})
+
+
+def names_of(request: PlaceOrder) -> Iterable[Name]:
+    """The names by which a message may mean a known order, and the accession numbers it may be given."""
+    for order in request.orders:
+        for kind, number in ((AliasKind.PLACER, order.placer), (AliasKind.FILLER, order.filler)):
+            if number is not None:
+                yield kind, number.value
+                yield AliasKind.ACCESSION, number.value
+        if order.accession is not None:
+            yield AliasKind.ACCESSION, order.accession.value
+        if order.study_uid is not None:
+            yield AliasKind.STUDY_UID, order.study_uid
+
+
+def keys_of(request: PlaceOrder) -> Sequence[str]:
+    """What a message touches, as lock names; where requested procedures and steps are named their order is too."""
+    names = [f"{kind.value}:{value}" for kind, value in names_of(request)]
+    return [*names, *(f"patient:{identifier.value}" for identifier in request.patient.identifiers)]
+
+
+def uid_maker(numbers: NumberFormats) -> Callable[[int], str]:
+    """Fresh Study Instance UIDs: under the site's root by the procedure's number, else 2.25 and a UUID (PS3.5 B.2)."""
+
+    def made(procedure_id: int) -> str:
+        return f"{numbers.uid_root}.{procedure_id}" if numbers.uid_root else f"2.25.{uuid4().int}"
+
+    return made

@@ -1,0 +1,139 @@
+"""Write what drafts changed: every verb's apply ends here. Steps are encoded anew from their whole tree."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass
+from datetime import datetime
+from typing import Any
+
+from sqlalchemy import Connection
+
+from broker.domain.draft import Draft
+from broker.domain.matching import fold
+from broker.domain.order import Facts, Forest, Order, Patient, RequestedProcedure, ScheduledStep
+from broker.domain.request import Issuer, Values
+from broker.domain.scheduling import MODALITY, START_DATE, START_TIME, STATION, STATUS, STEP_ID
+from broker.mapping.encode import encode
+from broker.mapping.rows import RowSet
+from broker.store.alarms import raise_alarms
+from broker.store.ids import Ids
+from broker.store.issuers import ensure_issuers
+from broker.store.orders import save_aliases, save_events, save_orders, save_procedures, save_steps
+from broker.store.patients import save_patients
+
+FOLDED_NAME_LENGTH = 200  # characters of the match column
+
+
+@dataclass(frozen=True, slots=True)
+class Tree:
+    """A step with all that stands above it."""
+
+    patient: Patient
+    order: Order
+    procedure: RequestedProcedure
+    step: ScheduledStep
+    study_start: str | None
+
+
+def facts_of(tree: Tree) -> Facts:
+    primary = tree.patient.primary
+    return Facts(
+        patient_id=primary.value,
+        patient_issuer=primary.issuer,
+        other_patient_ids=tree.patient.others,
+        study_uid=tree.procedure.study_uid,
+        status=tree.step.state.value,
+        study_start=tree.study_start,
+    )
+
+
+def values_of(tree: Tree) -> Values:
+    """A step's values by row key: the step's, the visit's and the patient's, and what the rules settled over them."""
+    step, procedure, order = tree.step, tree.procedure, tree.order
+    settled: dict[str, Any] = {
+        "PatientID": tree.patient.primary.value,
+        "AccessionNumber": procedure.accession.value,
+        "RequestedProcedureID": procedure.requested_procedure_id,
+        "StudyInstanceUID": procedure.study_uid,
+        "PlacerOrderNumberImagingServiceRequest": order.placer.value if order.placer else None,
+        "FillerOrderNumberImagingServiceRequest": order.filler.value if order.filler else None,
+        STEP_ID: step.step_id,
+        MODALITY: step.modality,
+        STATION: list(step.stations) or None,
+        START_DATE: step.start_at[:8] if step.start_at else None,
+        START_TIME: step.start_at[8:] if step.start_at else None,
+        STATUS: step.state.value,
+    }
+    merged = {**tree.patient.values, **order.visit, **step.values, **settled}
+    return {key: value for key, value in merged.items() if value is not None}
+
+
+def step_columns(rows: RowSet, tree: Tree) -> Mapping[str, Any]:
+    """The columns of a step that its whole tree gives: what is matched, and the encoded elements."""
+    name = tree.patient.values.get("PatientName", "")
+    return {
+        "patient_id": tree.patient.id,
+        "match_patient_id": tree.patient.primary.value,
+        "match_patient_name": fold(name if isinstance(name, str) else "")[:FOLDED_NAME_LENGTH],
+        "match_accession": tree.procedure.accession.value,
+        "match_procedure_id": tree.procedure.requested_procedure_id,
+        "match_study_uid": tree.procedure.study_uid,
+        "elements": encode(rows, values_of(tree), facts_of(tree)),
+        "rows_hash": rows.hash,
+    }
+
+
+def save_drafts(
+    tx: Connection,
+    rows: RowSet,
+    ids: Ids,
+    drafts: Sequence[Draft],
+    at: datetime,
+) -> None:
+    """Write the records, events, aliases and alarms of drafts that were made on one forest, in their order."""
+    if not drafts:
+        return
+    known = drafts[0].forest.origin or Forest()
+    last = _Last(drafts)
+    issuer_ids = ensure_issuers(tx, ids, last.issuers())
+    save_patients(tx, ids, list(last.patients.values()), known.patients, issuer_ids, at)
+    save_orders(tx, list(last.orders.values()), set(known.orders), issuer_ids, at)
+    save_procedures(tx, list(last.procedures.values()), set(known.procedures), issuer_ids)
+    save_steps(tx, list(last.steps.values()), known.steps, lambda step: step_columns(rows, last.tree(step)), at)
+    save_aliases(tx, ids, [alias for draft in drafts for alias in draft.aliases], issuer_ids)
+    save_events(tx, ids, [event for draft in drafts for event in draft.events])
+    raise_alarms(tx, [alarm for draft in drafts for alarm in draft.alarms], at)
+
+
+class _Last:
+    """The last form of each record that drafts of one forest changed."""
+
+    def __init__(self, drafts: Sequence[Draft]) -> None:
+        self._drafts = drafts
+        self.patients: dict[int, Patient] = {}
+        self.orders: dict[int, Order] = {}
+        self.procedures: dict[int, RequestedProcedure] = {}
+        self.steps: dict[int, ScheduledStep] = {}
+        for draft in drafts:
+            self.patients.update(draft.patients.maps[0])
+            self.orders.update(draft.orders.maps[0])
+            self.procedures.update(draft.procedures.maps[0])
+            self.steps.update(draft.steps.maps[0])
+
+    def issuers(self) -> Iterable[Issuer]:
+        for patient in self.patients.values():
+            yield from (held.issuer for held in patient.identifiers)
+        for order in self.orders.values():
+            yield from (number.issuer for number in (order.placer, order.filler) if number)
+        for procedure in self.procedures.values():
+            yield procedure.accession.issuer
+        for draft in self._drafts:
+            yield from (alias.issuer for alias in draft.aliases)
+
+    def tree(self, step: ScheduledStep) -> Tree:
+        forest = self._drafts[0].forest
+        order = self.orders.get(step.order_id) or forest.orders[step.order_id]
+        patient = self.patients.get(order.patient_id) or forest.patients[order.patient_id]
+        procedure = self.procedures.get(step.procedure_id) or forest.procedures[step.procedure_id]
+        return Tree(patient, order, procedure, step, forest.study_starts.get(procedure.id))
