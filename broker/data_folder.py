@@ -1,0 +1,63 @@
+"""The data folder of one serving process: made, locked by the kernel, and told what listens where."""
+
+from __future__ import annotations
+
+import fcntl
+import json
+import os
+from collections.abc import Mapping
+from pathlib import Path
+
+from broker.errors import AlreadyRunning, SettingsError
+
+PORTS = "ports.json"
+LOCK = "serve.lock"
+
+
+class DataFolder:
+    """A folder that one `serve` holds at a time; kill -9 leaves no lock behind."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._lock: int | None = None
+
+    def take(self) -> None:
+        """Make the folder where it is missing, and hold it.
+
+        raises  AlreadyRunning when another process holds it, SettingsError when it cannot be used
+        """
+        try:
+            self.path.mkdir(parents=True, exist_ok=True, mode=0o750)
+            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            holder = self._holder()
+            self.give_back()
+            raise AlreadyRunning("another broker runs on this data folder", data=self.path, process=holder) from None
+        except OSError as error:
+            self.give_back()
+            raise SettingsError(
+                "the data folder cannot be used", setting="--data", data=self.path, reason=error.strerror
+            ) from None
+        os.ftruncate(self._lock, 0)
+        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        self.forget_ports()  # of a process that was killed
+
+    def give_back(self) -> None:
+        if self._lock is not None:
+            os.close(self._lock)
+            self._lock = None
+
+    def tell_ports(self, ports: Mapping[str, int]) -> None:
+        """Write ports.json in one piece; who reads it sees all ports or none."""
+        part = self.path / f"{PORTS}.part"
+        part.write_text(json.dumps(ports) + "\n", "utf-8")
+        part.replace(self.path / PORTS)
+
+    def forget_ports(self) -> None:
+        (self.path / PORTS).unlink(missing_ok=True)
+
+    def _holder(self) -> str:
+        """Process id of who holds the lock, for the operator."""
+        assert self._lock is not None
+        return os.pread(self._lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
