@@ -1,0 +1,78 @@
+"""The broker as a real process, and ways to make its database unavailable while it runs."""
+
+from __future__ import annotations
+
+import json
+import sqlite3
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Any
+
+import psycopg
+from psycopg.conninfo import conninfo_to_dict, make_conninfo
+
+from broker.simulators.process import BrokerProcess
+from tests.kit.brokers import PROFILE
+from tests.kit.messages import Case
+from tests.kit.mllp import Answer, send
+from tests.kit.scanner import Scanner
+
+
+class ServedBroker(BrokerProcess):
+    """`mwl-broker serve` with what tests ask of it; everything goes through its ports and its command line."""
+
+    def __init__(self, data: Path, database_url: str, *options: str, profile: str = PROFILE) -> None:
+        super().__init__(data, ("--database", database_url, *options))
+        data.mkdir(parents=True, exist_ok=True)
+        (data / "site.toml").write_text(profile, encoding="utf-8")
+
+    def send(self, message: bytes) -> Answer:
+        return send(self.ports["hl7"], message)
+
+    def scanner(self, ae_title: str = "CTAE") -> Scanner:
+        return Scanner(self.ports["dicom"], ae_title)
+
+    def item(self, case: Case) -> Any:
+        return self.scanner().item(PatientID=case.patient_id)
+
+    def json(self, *command: str) -> Any:
+        """What a command prints with --json."""
+        result = self.command(*command, "--json")
+        assert result.returncode == 0, result.stderr
+        return json.loads(result.stdout)
+
+
+@contextmanager
+def unavailable(database_url: str) -> Iterator[None]:
+    """Meanwhile nobody can write to the database: SQLite is locked, PostgreSQL takes no connection and cuts all."""
+    if database_url.startswith("sqlite"):
+        with _locked(Path(database_url.removeprefix("sqlite:///"))):
+            yield
+    else:
+        with _closed(database_url):
+            yield
+
+
+@contextmanager
+def _locked(file: Path) -> Iterator[None]:
+    connection = sqlite3.connect(file, isolation_level=None, timeout=10)
+    try:
+        connection.execute("BEGIN EXCLUSIVE")
+        yield
+        connection.execute("ROLLBACK")
+    finally:
+        connection.close()
+
+
+@contextmanager
+def _closed(database_url: str) -> Iterator[None]:
+    plain = database_url.replace("postgresql+psycopg://", "postgresql://")
+    name = str(conninfo_to_dict(plain)["dbname"])
+    with psycopg.connect(make_conninfo(plain, dbname="postgres"), autocommit=True) as administrator:
+        administrator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS false')
+        try:
+            administrator.execute("SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE datname = %s", [name])
+            yield
+        finally:
+            administrator.execute(f'ALTER DATABASE "{name}" ALLOW_CONNECTIONS true')
