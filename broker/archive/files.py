@@ -7,16 +7,17 @@ without a row was never acknowledged, and the start sweeps it.
 from __future__ import annotations
 
 import os
-from collections.abc import Callable, Iterator, Sequence
+import re
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
 from datetime import date
 from hashlib import sha256
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
 from pydicom.dataset import FileMetaDataset
+from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
 from pydicom.uid import UID
 
@@ -48,12 +49,14 @@ class FileMeta:
 class WrittenObject:
     """A file that is whole and on disk.
 
+    number          of the file, which becomes the id of its row
     path            relative to the data folder, with slashes
     length          of the whole file, in bytes
     dataset_offset  where the dataset begins in it
     digest          SHA-256 of the dataset as received
     """
 
+    number: int
     path: str
     length: int
     dataset_offset: int
@@ -81,7 +84,7 @@ class ObjectFiles:
     def write(self, number: int, day: date, meta: FileMeta, dataset: BinaryIO) -> WrittenObject:
         """Write a dataset as a Part 10 file, byte for byte as it came, in chunks.
 
-        number   from a block, never used before
+        number   from a block, never used before; the id of the row to come
         dataset  read once, to its end
         raises   StorageFull when there is no room or no permission; nothing is left behind
         """
@@ -101,18 +104,18 @@ class ObjectFiles:
         except BaseException:
             _unlink(part)
             raise
-        return WrittenObject(path, length, offset, digest)
+        return WrittenObject(number, path, length, offset, digest)
 
     def remove(self, path: str) -> None:
         """Remove a file that has no row; one that is gone already is fine."""
         _unlink(self._data / path)
 
-    def sweep(self, known: Callable[[Sequence[str]], set[str]], started_at: float) -> Swept:
+    def sweep(self, known: Callable[[Mapping[int, str]], set[str]], started_at: float) -> Swept:
         """Remove what a kill left: `.part` files and files without a row, only older than the start.
 
         The caller holds the locks that keep other writers of this folder away.
 
-        known       relative paths -> those that have a row
+        known       relative paths by file number -> those that have a row
         started_at  seconds since the epoch; younger files are left alone
         """
         parts, wholes = 0, []
@@ -120,19 +123,28 @@ class ObjectFiles:
             if file.name.endswith(".part"):
                 parts += _unlink(file)
             else:
-                wholes.append(file.relative_to(self._data).as_posix())
-        some = [wholes[at : at + SWEEP_AT_ONCE] for at in range(0, len(wholes), SWEEP_AT_ONCE)]
-        orphans = [path for paths in some for path in sorted(set(paths) - known(paths))]
+                wholes.append(file)
+        orphans: list[Path] = []
+        for at in range(0, len(wholes), SWEEP_AT_ONCE):
+            some = wholes[at : at + SWEEP_AT_ONCE]
+            held = known({int(file.name.removesuffix(".dcm")): self._relative(file) for file in some})
+            orphans += [file for file in some if self._relative(file) not in held]
         if len(orphans) > MOST_ORPHANS:
             return Swept(parts, 0, len(orphans))
-        return Swept(parts, sum(_unlink(self._data / path) for path in orphans))
+        return Swept(parts, sum(map(_unlink, orphans)))
+
+    def _relative(self, file: Path) -> str:
+        return file.relative_to(self._data).as_posix()
 
     def _older(self, started_at: float) -> Iterator[Path]:
+        """Files that bear a name of ours, by folder; anything else in the folder is not ours to remove."""
         for folder, _, names in os.walk(self._data / FOLDER):
             for name in names:
-                file = Path(folder, name)
-                if name.endswith((".dcm", ".dcm.part")) and file.stat().st_mtime < started_at:
-                    yield file
+                if _OURS.fullmatch(name) and Path(folder, name).stat().st_mtime < started_at:
+                    yield Path(folder, name)
+
+
+_OURS = re.compile(r"[1-9][0-9]{0,18}\.dcm(\.part)?")
 
 
 def _preamble(meta: FileMeta) -> bytes:
@@ -146,7 +158,7 @@ def _preamble(meta: FileMeta) -> bytes:
     info.ImplementationVersionName = IMPLEMENTATION_VERSION
     if meta.peer:
         info.SourceApplicationEntityTitle = meta.peer
-    out = BytesIO()
+    out = DicomBytesIO()
     out.write(bytes(128) + b"DICM")
     write_file_meta_info(out, info)
     return out.getvalue()

@@ -12,7 +12,7 @@ from sqlalchemy import Connection, bindparam, insert, select, update
 
 from broker.domain.linking import How, Link, Sure
 from broker.domain.performed import PerformedMessage, PerformedState, PerformedStep
-from broker.store.dialect import is_any, many
+from broker.store.one_of import is_any, many
 from broker.store.tables import performed_links, performed_messages, performed_steps
 
 COLUMNS = tuple(
@@ -60,7 +60,7 @@ def performed_by_uid(tx: Connection, uids: Iterable[str]) -> dict[str, tuple[Per
     query = (
         select(*COLUMNS, *LINK_COLUMNS)
         .outerjoin(performed_links, performed_links.c.performed_step_id == performed_steps.c.id)
-        .where(is_any(tx, performed_steps.c.sop_instance_uid, "uids"))
+        .where(is_any(tx.dialect.name, performed_steps.c.sop_instance_uid, "uids"))
         .order_by(performed_links.c.id)
     )
     steps: dict[str, PerformedStep] = {}
@@ -78,7 +78,7 @@ def performed_of_steps(tx: Connection, step_ids: Iterable[int]) -> dict[int, dic
     query = (
         select(performed_links.c.step_id, performed_steps.c.id, performed_steps.c.state)
         .join(performed_steps, performed_steps.c.id == performed_links.c.performed_step_id)
-        .where(is_any(tx, performed_links.c.step_id, "ids"), performed_links.c.sure != Sure.PROPOSAL.value)
+        .where(is_any(tx.dialect.name, performed_links.c.step_id, "ids"), performed_links.c.sure != Sure.PROPOSAL.value)
     )
     found: dict[int, dict[int, PerformedState]] = defaultdict(dict)
     for step_id, performed_id, state in tx.execute(query, {"ids": many(tx, step_ids)}):

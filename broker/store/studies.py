@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 
 from sqlalchemy import Connection, insert, select
 
 from broker.domain.linking import Link
-from broker.store.dialect import is_any, many
+from broker.store.one_of import is_any, many
 from broker.store.tables import instance_conflicts, instances, series, step_events, studies
 
 
@@ -100,7 +100,7 @@ def known_instances(tx: Connection, uids: Iterable[str]) -> dict[str, KnownInsta
         select(instances.c.sop_instance_uid, instances.c.id, instances.c.digest, instances.c.transfer_syntax_uid,
                instances.c.order_id, instance_conflicts.c.digest)
         .outerjoin(instance_conflicts, instance_conflicts.c.instance_id == instances.c.id)
-        .where(is_any(tx, instances.c.sop_instance_uid, "uids"))
+        .where(is_any(tx.dialect.name, instances.c.sop_instance_uid, "uids"))
     )  # fmt: skip
     others: dict[str, set[str]] = defaultdict(set)
     rows = tx.execute(query, {"uids": many(tx, uids)}).all()
@@ -111,12 +111,12 @@ def known_instances(tx: Connection, uids: Iterable[str]) -> dict[str, KnownInsta
 
 def study_index(tx: Connection, study_uids: Iterable[str], series_uids: Iterable[str]) -> StudyIndex:
     """Studies with these Study Instance UIDs, and those of their series that have one of these UIDs; one statement."""
-    wanted = (series.c.study_id == studies.c.id) & is_any(tx, series.c.series_uid, "series")
+    wanted = (series.c.study_id == studies.c.id) & is_any(tx.dialect.name, series.c.series_uid, "series")
     query = (
         select(studies.c.id, studies.c.study_uid, studies.c.patient_number, studies.c.patient_issuer, series.c.id,
                series.c.series_uid)
         .outerjoin(series, wanted)
-        .where(is_any(tx, studies.c.study_uid, "studies"))
+        .where(is_any(tx.dialect.name, studies.c.study_uid, "studies"))
     )  # fmt: skip
     index = StudyIndex({}, {})
     for row in tx.execute(query, {"studies": many(tx, study_uids), "series": many(tx, series_uids)}):
@@ -129,18 +129,21 @@ def study_index(tx: Connection, study_uids: Iterable[str], series_uids: Iterable
 def told_series(tx: Connection, order_ids: Iterable[int]) -> set[tuple[int, str]]:
     """(procedure id, Series Instance UID) of the first images that the timelines of these orders name already."""
     query = select(step_events.c.procedure_id, step_events.c.detail).where(
-        is_any(tx, step_events.c.order_id, "ids"), step_events.c.kind == "image"
+        is_any(tx.dialect.name, step_events.c.order_id, "ids"), step_events.c.kind == "image"
     )
     return {(row[0], row[1].get("series_uid", "")) for row in tx.execute(query, {"ids": many(tx, order_ids)})}
 
 
-def known_paths(tx: Connection, paths: Iterable[str]) -> set[str]:
-    """Those of the paths that have a row, as a stored object or as one kept aside."""
+def known_paths(tx: Connection, paths: Mapping[int, str]) -> set[str]:
+    """Those of the paths that have a row, as a stored object or as one kept aside; two statements.
+
+    paths  by the number of the file, which is the id of its row
+    """
     found: set[str] = set()
     for table in (instances, instance_conflicts):
-        query = select(table.c.path).where(is_any(tx, table.c.path, "paths"))
-        found.update(tx.execute(query, {"paths": many(tx, paths)}).scalars())
-    return found
+        query = select(table.c.path).where(is_any(tx.dialect.name, table.c.id, "ids"))
+        found.update(tx.execute(query, {"ids": many(tx, paths)}).scalars())
+    return found & set(paths.values())
 
 
 def add_studies(tx: Connection, new: Sequence[NewStudy]) -> None:
