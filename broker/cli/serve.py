@@ -23,9 +23,9 @@ def serve(settings: Settings) -> None:
     house = Broker(settings)
     house.start()
     print(f"mwl-broker {broker.__version__}")
-    for name, fact in house.facts().items():
+    for name, fact in house.facts.items():
         print(f"  {name:<14} {fact}")
-    if house.only_this_machine():
+    if house.only_this_machine:
         print("Only this machine can connect. To let scanners and RIS in: mwl-broker serve --host 0.0.0.0")
     print("Ready. Ctrl-C or SIGTERM stops it.", flush=True)
     told_to_stop.wait()

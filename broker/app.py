@@ -1,0 +1,215 @@
+"""The whole house: built here, started in order, stopped in reverse. The only file that knows every room."""
+
+from __future__ import annotations
+
+import resource
+import threading
+import time
+from collections.abc import Callable
+from contextlib import ExitStack, suppress
+from pathlib import Path
+
+import structlog
+
+from broker.archive.files import ObjectFiles
+from broker.clock import Clock, SystemClock
+from broker.data_folder import DataFolder
+from broker.dicom.listener import DicomListener, services_by_class
+from broker.dicom.performed import PerformedService
+from broker.dicom.stock import DicomLimits
+from broker.dicom.storage import StorageService
+from broker.dicom.worklist import WorklistService
+from broker.hl7.frames import FrameLimits
+from broker.hl7.inbox import Inbox, InboxLimits
+from broker.hl7.listener import Hl7Listener, ListenerLimits
+from broker.service import Service
+from broker.settings import Settings
+from broker.site.profile import Site
+from broker.site.profile import load as load_profile
+from broker.store.database import Database, open_database
+from broker.store.writer import Writer
+from broker.web.app import WebServer, web_app
+from broker.workflow.keep_message import keep_message_verb
+from broker.workflow.place_order import place_order_verb
+from broker.workflow.record_performed import record_performed_verb
+from broker.workflow.reencode_steps import reencode_open_steps
+from broker.workflow.store_instance import store_instance_verb
+from broker.workflow.take_instance import Intake, sweep_objects
+
+log = structlog.get_logger()
+
+OPEN_FILES = 65_536  # the usual soft limit of 1,024 is one busy morning of connections
+PROBE_SECONDS = 1.0  # how long a part's health stays known, so that asking often costs nothing
+CUT_SECONDS = 0.5  # for each of: doors cut off after the grace time, the writer, the database
+LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
+
+
+class Broker:
+    """One broker on one data folder. `ports` holds what was opened: {"hl7": n, "dicom": n, "http": n}."""
+
+    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+        self.settings = settings
+        self.clock = clock or SystemClock()
+        self.ports: dict[str, int] = {}
+        self.facts: dict[str, str] = {}
+        self._undo = ExitStack()
+
+    def start(self) -> None:
+        """Open everything; it serves when this returns.
+
+        raises  SettingsError, AlreadyRunning, DatabaseTooOld or another BrokerError; nothing is left open then
+        """
+        began = time.time()
+        try:
+            raise_open_files()
+            folder = self._hold_folder()
+            site = load_profile(site_file(self.settings))
+            database = self._open_database()
+            self._prepare(site, database, began)
+            self._serve(site, database)
+            folder.tell_ports(self.ports)
+        except BaseException:
+            self.stop()
+            raise
+        self.facts = self._facts(site, database)
+
+    def stop(self) -> None:
+        """Take nothing new, finish requests in hand within the grace time, close; may be called twice."""
+        self._undo.close()
+
+    @property
+    def only_this_machine(self) -> bool:
+        return self.settings.host in LOOPBACK
+
+    def _hold_folder(self) -> DataFolder:
+        folder = DataFolder(self.settings.data)
+        folder.take()
+        self._undo.callback(folder.give_back)
+        self._undo.callback(folder.forget_ports)
+        return folder
+
+    def _open_database(self) -> Database:
+        settings = self.settings
+        database = open_database(
+            settings.database, settings.data, migrate=settings.migrate, lock_seconds=settings.lock_seconds
+        )
+        self._undo.callback(_within, CUT_SECONDS, database.close)
+        return database
+
+    def _prepare(self, site: Site, database: Database, began: float) -> None:
+        """What must be true before anybody is served: steps encoded by this profile, no remains of a kill."""
+        log.info("app.steps_encoded_anew", count=reencode_open_steps(database, site))
+        sweep_objects(database, ObjectFiles(self.settings.data), began)
+
+    def _serve(self, site: Site, database: Database) -> None:
+        settings = self.settings
+        writer = Writer(database, most_requests=settings.writer_requests, most_bytes=settings.writer_bytes)
+        writer.start()
+        self._undo.callback(writer.stop, CUT_SECONDS)
+        doors: list[Service] = []
+        self._undo.callback(stop_together, doors, settings.stop_grace_seconds - CUT_SECONDS)
+        hl7 = self._hl7(site, database, writer)
+        dicom = self._dicom(site, database, writer)
+        probes = {part.name: part.ready for part in (writer, hl7, dicom)}
+        probes["database"] = _remembered(database.answers)
+        http = WebServer(web_app(probes), settings.host, settings.http_port)
+        for door in (hl7, dicom, http):
+            doors.append(door)
+            door.start()
+            self.ports[door.name] = door.port
+
+    def _hl7(self, site: Site, database: Database, writer: Writer) -> Hl7Listener:
+        settings = self.settings
+        inbox = Inbox(
+            site,
+            place_order_verb(site, database.ids, self.clock),
+            keep_message_verb(database.ids, self.clock),
+            writer,
+            self.clock,
+            InboxLimits(settings.writer_wait_seconds),
+        )
+        frames = FrameLimits(settings.hl7_idle_seconds, settings.hl7_message_seconds, settings.hl7_message_bytes)
+        limits = ListenerLimits(settings.hl7_connections, frames)
+        return Hl7Listener(inbox, settings.host, settings.hl7_port, limits)
+
+    def _dicom(self, site: Site, database: Database, writer: Writer) -> DicomListener:
+        settings = self.settings
+        wait_seconds = settings.writer_wait_seconds
+        performed = record_performed_verb(site, database.ids)
+        stored = store_instance_verb(site, database.ids)
+        intake = Intake(database, writer, stored, ObjectFiles(settings.data), self.clock, wait_seconds)
+        services = services_by_class(
+            WorklistService(database, site),
+            PerformedService(writer, performed, self.clock, wait_seconds),
+            StorageService(intake),
+        )
+        limits = DicomLimits(
+            associations=settings.dicom_associations,
+            network_seconds=settings.dicom_network_seconds,
+            message_seconds=settings.dicom_message_seconds,
+            association_seconds=settings.dicom_association_seconds,
+        )
+        return DicomListener(
+            settings.host, settings.dicom_port, settings.ae_title, services, site.peers, limits
+        )
+
+    def _facts(self, site: Site, database: Database) -> dict[str, str]:
+        """What listens where and on what it works, for the operator; the database without its password."""
+        host = self.settings.host
+        return {
+            "HL7 (MLLP)": f"{host}:{self.ports['hl7']}",
+            "DICOM": f"{host}:{self.ports['dicom']}, AE title {self.settings.ae_title}",
+            "HTTP": f"http://{host}:{self.ports['http']}/health/ready",
+            "data folder": str(self.settings.data.resolve()),
+            "database": database.dialect,
+            "site profile": str(site.path) if site.path else "built in",
+        }
+
+
+def site_file(settings: Settings) -> Path | None:
+    """The profile that was named, else the data folder's own; None: built in."""
+    own = settings.data / "site.toml"
+    return settings.site or (own if own.exists() else None)
+
+
+def raise_open_files() -> None:
+    """Each connection is an open file; take as many as we may."""
+    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
+    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
+    if soft != resource.RLIM_INFINITY and soft < wanted:
+        with suppress(OSError, ValueError):
+            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
+
+
+def stop_together(doors: list[Service], grace_seconds: float) -> None:
+    """Close all doors at once, so that they share one grace time; returns when it has passed, at the latest."""
+    threads = [
+        threading.Thread(target=door.stop, args=(grace_seconds,), name=f"stop-{door.name}", daemon=True)
+        for door in reversed(doors)
+    ]
+    for thread in threads:
+        thread.start()
+    cut_at = time.monotonic() + grace_seconds + CUT_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, cut_at - time.monotonic()))
+
+
+def _within(limit_seconds: float, work: Callable[[], None]) -> None:
+    """Do it, but do not wait longer than the limit for its end."""
+    thread = threading.Thread(target=work, name="close", daemon=True)
+    thread.start()
+    thread.join(limit_seconds)
+
+
+def _remembered(probe: Callable[[], bool]) -> Callable[[], bool]:
+    """A probe that is asked once a second at most."""
+    lock = threading.Lock()
+    known: list[tuple[float, bool]] = []
+
+    def ask() -> bool:
+        with lock:
+            if not known or time.monotonic() - known[0][0] > PROBE_SECONDS:
+                known[:] = [(time.monotonic(), probe())]
+            return known[0][1]
+
+    return ask
