@@ -18,7 +18,7 @@ ALL = 0
 """Selector or repetition `*`."""
 DELETED = '""'
 """How a sender takes a value back (HL7 2.5.1 2.5.3.1)."""
-FORM = "[FAMILY:][OWNER/]SEG[sel]-field[rep].component.subcomponent, for example PV1-19.1 or OBX[3.1=\"29463-7\"]-5"
+FORM = '[FAMILY:][OWNER/]SEG[sel]-field[rep].component.subcomponent, for example PV1-19.1 or OBX[3.1="29463-7"]-5'
 
 _PATH = re.compile(
     r"(?:(?P<family>[A-Z]{3}):)?(?:(?P<owner>[A-Z][A-Z0-9]{2})/)?(?P<segment>[A-Z][A-Z0-9]{2})"
@@ -118,7 +118,9 @@ class Piece:
 
     def parts(self) -> list[str]:
         """Its parts as text; a part that says `""` is empty, of a part with subcomponents the first counts."""
-        return [self._plain(part) for part in self.raw.split(self.splitter)] if self.splitter else [self._plain(self.raw)]
+        return (
+            [self._plain(part) for part in self.raw.split(self.splitter)] if self.splitter else [self._plain(self.raw)]
+        )
 
     def part(self, number: int) -> str:
         """One part as text, from 1; "" when absent."""
@@ -182,7 +184,9 @@ def _parse_selector(text: str | None, path: str) -> Selector:
         return Selector(int(text))
     found = _CONDITION.fullmatch(text)
     if found is None:
-        raise SettingsError("not a selector of segments", source=path, expected='a number, *, or a condition like 3.1="x"')
+        raise SettingsError(
+            "not a selector of segments", source=path, expected='a number, *, or a condition like 3.1="x"'
+        )
     return Selector(ALL, int(found["field"]), int(found["component"] or 1), found["text"])
 
 

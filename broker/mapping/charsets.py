@@ -1,0 +1,114 @@
+"""Specific Character Sets of datasets (PS3.3 C.12.1.1.2, PS3.5 6.1): text to their bytes and back, strictly."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Sequence
+
+import pydicom.charset
+
+from broker.mapping.fit import LONG_TEXT
+
+UTF_8 = "ISO_IR 192"
+"""The set that holds every text."""
+
+Encoder = Callable[[str, str], bytes]
+"""VR and text to bytes; raises UnicodeError when the set does not hold the text."""
+
+_SINGLE = {
+    "": "ascii", "ISO_IR 6": "ascii", "ISO_IR 13": "shift_jis", "ISO_IR 100": "latin_1", "ISO_IR 101": "iso8859_2",
+    "ISO_IR 109": "iso8859_3", "ISO_IR 110": "iso8859_4", "ISO_IR 126": "iso8859_7", "ISO_IR 127": "iso8859_6",
+    "ISO_IR 138": "iso8859_8", "ISO_IR 144": "iso8859_5", "ISO_IR 148": "iso8859_9", "ISO_IR 166": "iso8859_11",
+    "ISO_IR 192": "utf_8", "ISO_IR 203": "iso8859_15", "GB18030": "gb18030", "GBK": "gbk",
+}  # fmt: skip
+"""Sets that stand alone, and their codecs; pydicom 3.0.2 takes ISO_IR 203 for Latin-1."""
+
+_EXTENSIONS = frozenset({
+    "ISO 2022 IR 6", "ISO 2022 IR 13", "ISO 2022 IR 58", "ISO 2022 IR 87", "ISO 2022 IR 100", "ISO 2022 IR 101",
+    "ISO 2022 IR 109", "ISO 2022 IR 110", "ISO 2022 IR 126", "ISO 2022 IR 127", "ISO 2022 IR 138", "ISO 2022 IR 144",
+    "ISO 2022 IR 148", "ISO 2022 IR 149", "ISO 2022 IR 159", "ISO 2022 IR 166",
+})  # fmt: skip
+_NAME_MARKS = re.compile(r"([\\^=])")
+_VALUE_MARKS = re.compile(r"(\\)")
+_LINE_MARKS = re.compile(r"([\r\n\t\f])")
+
+
+def names_of(value: object) -> tuple[str, ...]:
+    """(0008,0005) as pydicom gives it, as names without blanks; () when it is absent or empty."""
+    if value is None or value == "":
+        return ()
+    values = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
+    names = tuple(str(name).strip().upper().replace("ISO-IR", "ISO_IR") for name in values)
+    return names if any(names) else ()
+
+
+def encoder_of(names: Sequence[str]) -> Encoder | None:
+    """How to encode text in a dataset's sets; None when we do not know them."""
+    if len(names) == 1 and (codec := _SINGLE.get(_alone(names[0]))) is not None:
+        return _japanese if codec == "shift_jis" else lambda vr, text: text.encode(codec)
+    if names and all(_alone(name) in _SINGLE or name in _EXTENSIONS for name in names):
+        return _with_extensions(names)
+    return None
+
+
+def decode(vr: str, raw: bytes, names: Sequence[str]) -> str:
+    """Text of one element in a dataset's sets; raises UnicodeError when the bytes mean nothing in them."""
+    if raw.isascii() and b"\x1b" not in raw:
+        return raw.decode("ascii")
+    if len(names) <= 1:
+        codec = _SINGLE.get(_alone(names[0]) if names else "")
+        if codec is not None:
+            return raw.decode(codec)
+    encodings = _pydicom_encodings(names)
+    delimiters = {ord(mark) for mark in ("\\^=" if vr == "PN" else "\r\n\t\f" if vr in LONG_TEXT else "\\")}
+    return pydicom.charset.decode_bytes(raw, encodings, delimiters)
+
+
+def _alone(name: str) -> str:
+    """A set with code extensions that comes alone extends nothing."""
+    return name.replace("ISO 2022 IR", "ISO_IR")
+
+
+def _pydicom_encodings(names: Sequence[str]) -> list[str]:
+    unknown = [name for name in names if _alone(name) not in _SINGLE and name not in _EXTENSIONS]
+    if unknown:
+        raise UnicodeError("unknown character set")
+    return pydicom.charset.convert_encodings(list(names))
+
+
+def _japanese(vr: str, text: str) -> bytes:
+    """JIS X 0201 has no backslash and no tilde; the codec's two-byte characters are none of it."""
+    for char in text:
+        if not (char < "\x7f" and char != "~") and not "\uff61" <= char <= "\uff9f":
+            raise UnicodeError("not in JIS X 0201")
+    return text.encode("shift_jis")
+
+
+def _with_extensions(names: Sequence[str]) -> Encoder | None:
+    encodings = _pydicom_encodings(names)
+
+    def encode(vr: str, text: str) -> bytes:
+        marks = _NAME_MARKS if vr == "PN" else _LINE_MARKS if vr in LONG_TEXT else _VALUE_MARKS
+        return b"".join(_fragment(part, encodings) for part in marks.split(text))
+
+    return encode
+
+
+def _fragment(text: str, encodings: list[str]) -> bytes:
+    """Between two delimiters one set holds all of it, or the text does not fit (PS3.5 6.1.2.5.3)."""
+    if text.isascii():
+        return text.encode("ascii")
+    if not any(_holds(text, codec) for codec in encodings):
+        raise UnicodeError("no set of the list holds the text")
+    encoded = pydicom.charset.encode_string(text, encodings)
+    if pydicom.charset.decode_bytes(encoded, encodings, set()) != text:
+        raise UnicodeError("the sets of the list do not hold the text")
+    return encoded
+
+
+def _holds(text: str, codec: str) -> bool:
+    try:
+        text.encode(codec)
+    except UnicodeError:
+        return False
+    return True

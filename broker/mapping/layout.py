@@ -1,0 +1,123 @@
+"""How the elements of a step lie in their stored form; shared by what writes it (`encode`) and what reads it (`splice`).
+
+Stored form: head, table, marks, elements.
+  head      "MWL", format version, 8 bytes that name the layout, number of slots, number of marks
+  table     where each slot begins, and where the last one ends: 32-bit offsets from the first byte
+  marks     16-bit numbers of the slots whose text is not pure ASCII; none: the whole step is
+  elements  Implicit VR Little Endian, UTF-8, ascending tags, explicit lengths, slot after slot
+
+A slot is one attribute, complete with its tag and length, so that neighbours are copied in one slice. A sequence that
+rows stand in has a slot for its own head (and that of its one item) followed by the slots of its members: a sequence
+with all its members is one slice too. A sequence whose items a transform made is one slot. An unknown value is a slot
+of zero length in the element (types 2, 2C and 3) or no bytes at all (types 1 and 1C).
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator, Mapping
+from dataclasses import dataclass
+from hashlib import sha256
+from struct import Struct
+
+from broker.mapping.row import Row
+
+VERSION = 1
+HEAD = Struct("<3sB8sHH")
+MAGIC = b"MWL"
+ELEMENT = Struct("<HHI")
+"""Tag and length of an element in Implicit VR."""
+ITEM = b"\xfe\xff\x00\xe0"
+OPENED_BYTES = 2 * ELEMENT.size
+"""Bytes of a slot that holds the heads of a sequence and of its item: the sequence is not empty."""
+
+
+@dataclass(frozen=True, slots=True)
+class Slot:
+    """One place of the table.
+
+    end       number of the slot after this one and everything in it
+    children  of a sequence that rows stand in: its members, ascending
+    """
+
+    row: Row
+    number: int
+    end: int
+    children: tuple[Slot, ...]
+
+    @property
+    def tag_bytes(self) -> bytes:
+        return tag_bytes(self.row.tag)
+
+
+class Layout:
+    """The slots of a profile's rows, in the order of their tags."""
+
+    def __init__(self, attributes: Mapping[tuple[int, ...], Row]) -> None:
+        """attributes  everything that can be returned, by place (`RowSet.by_levels`)."""
+        self._attributes = attributes
+        self.roots = self._slots((), 0)
+        self.slots: tuple[Slot, ...] = tuple(_flat(self.roots))
+        self.by_key = {slot.row.key: slot for slot in self.slots}
+        self.table = Struct(f"<{len(self.slots) + 1}I")
+        shape = ";".join(f"{slot.row.levels}{slot.row.vr}{slot.row.returns}" for slot in self.slots)
+        self.digest = sha256(shape.encode()).digest()[:8]
+        self.prefix = MAGIC + bytes([VERSION]) + self.digest
+
+    def _slots(self, above: tuple[int, ...], number: int) -> tuple[Slot, ...]:
+        found = []
+        here = [
+            r for levels, r in self._attributes.items() if levels[:-1] == above and not self._made_by_transform(above)
+        ]
+        for row in sorted(here, key=lambda row: row.tag):
+            children = self._slots(row.levels, number + 1)
+            end = children[-1].end if children else number + 1
+            found.append(Slot(row, number, end, children))
+            number = end
+        return tuple(found)
+
+    def _made_by_transform(self, levels: tuple[int, ...]) -> bool:
+        return bool(levels) and bool(self._attributes[levels].members)
+
+
+def assemble(layout: Layout, pieces: Iterable[bytes], marks: Iterable[int]) -> bytes:
+    """Join the bytes of all slots, in order, to the stored form. marks: numbers of the slots that are not ASCII."""
+    chunks = list(pieces)
+    marked = list(marks)
+    offset = HEAD.size + layout.table.size + 2 * len(marked)
+    offsets = [offset]
+    for chunk in chunks:
+        offset += len(chunk)
+        offsets.append(offset)
+    head = HEAD.pack(MAGIC, VERSION, layout.digest, len(chunks), len(marked))
+    return b"".join((head, layout.table.pack(*offsets), Struct(f"<{len(marked)}H").pack(*marked), *chunks))
+
+
+def tag_bytes(tag: int) -> bytes:
+    """A tag as it stands in a little endian dataset."""
+    return (tag >> 16).to_bytes(2, "little") + (tag & 0xFFFF).to_bytes(2, "little")
+
+
+def element(tag: int, value: bytes) -> bytes:
+    """An element in Implicit VR Little Endian."""
+    return ELEMENT.pack(tag >> 16, tag & 0xFFFF, len(value)) + value
+
+
+def unknown(slot: Slot) -> bytes:
+    """What stands for a value that is not known."""
+    return b"" if slot.row.returns in ("1", "1C") else element(slot.row.tag, b"")
+
+
+def walk(data: bytes) -> Iterator[tuple[int, bytes]]:
+    """Tags and values of an implicit dataset as `encode` writes it: explicit lengths only."""
+    at = 0
+    while at < len(data):
+        group, number, length = ELEMENT.unpack_from(data, at)
+        at += ELEMENT.size
+        yield group << 16 | number, data[at : at + length]
+        at += length
+
+
+def _flat(slots: Iterable[Slot]) -> Iterator[Slot]:
+    for slot in slots:
+        yield slot
+        yield from _flat(slot.children)
