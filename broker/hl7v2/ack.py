@@ -112,10 +112,10 @@ def acknowledge(
     """
     version = header.version if header.version in VERSIONS else ANSWER_VERSION
     segmented = version >= "2.5"
-    acknowledgment = {1: code, 2: header.control_id}
-    if not segmented:
-        acknowledgment[3] = field([text[:MAX_MSA_3_CHARACTERS]], header.delimiters)
-    segments = [segment("MSA", acknowledgment, header.delimiters)]
+    acknowledgment = ["MSA", code, header.control_id]  # MSA-2 stands there even when empty: senders look for it
+    if text and not segmented:
+        acknowledgment.append(field([text[:MAX_MSA_3_CHARACTERS]], header.delimiters))
+    segments = [header.delimiters.field.join(acknowledgment)]
     if error is not None:
         segments.append(_error_segment(error, header.delimiters, segmented))
     fields = {
