@@ -9,16 +9,18 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from sqlalchemy import Connection, text
-from sqlalchemy.exc import SQLAlchemyError
 
 from broker.errors import DatabaseUnavailable
-from broker.store.dialects import Backend, Fault, backend_for, fault_of
+from broker.store.dialects import DATABASE_ERRORS, Backend, Fault, backend_for, fault_of
 from broker.store.ids import Ids, reserve
 from broker.store.migrate import prepare
 
 LOCK_SECONDS = 10.0  # longest wait for a lock, a connection or another writer
 HEALTH_SECONDS = 2.0  # longest wait of a health check
-IDLE_SECONDS = 1.0  # a write connection unused for longer is tried before it is trusted
+
+
+Transaction = Connection
+"""What verbs and questions are handed: an open connection. Rooms above this one know it by this name only."""
 
 
 class Database:
@@ -35,7 +37,6 @@ class Database:
         self._lock_seconds = lock_seconds
         self._turn = threading.Lock()
         self._kept: Connection | None = None
-        self._used_at = 0.0
         self._doubtful = False
 
     @contextmanager
@@ -65,7 +66,6 @@ class Database:
                 connection = self._connection()
                 with connection.begin():
                     yield connection
-                self._used_at = time.monotonic()
                 self._doubtful = False
         except DatabaseUnavailable:
             self._doubtful = True
@@ -88,7 +88,7 @@ class Database:
                 # A full disk shows only when something is written; after a failure we want to know.
                 if doubtful:
                     reserve(tx, "probe", 1)
-        except (DatabaseUnavailable, SQLAlchemyError):
+        except (DatabaseUnavailable, *DATABASE_ERRORS):
             return False
         return self.backend.present()
 
@@ -104,7 +104,7 @@ class Database:
         self.backend.writers.dispose()
 
     def _connection(self) -> Connection:
-        if self._kept is not None and time.monotonic() - self._used_at > IDLE_SECONDS and not _alive(self._kept):
+        if self._kept is not None and self.backend.heard(self._kept) and not _alive(self._kept):
             self._forget()
         if self._kept is None:
             self._kept = self.backend.writers.connect()
@@ -115,7 +115,7 @@ class Database:
         if kept is not None:
             try:
                 kept.close()
-            except SQLAlchemyError:
+            except DATABASE_ERRORS:
                 kept.invalidate()
 
 
@@ -126,7 +126,7 @@ def _alive(connection: Connection) -> bool:
     try:
         connection.exec_driver_sql("SELECT 1")
         connection.rollback()
-    except SQLAlchemyError:
+    except DATABASE_ERRORS:
         return False
     return True
 
@@ -135,7 +135,7 @@ def _alive(connection: Connection) -> bool:
 def _translated() -> Iterator[None]:
     try:
         yield
-    except SQLAlchemyError as error:
+    except DATABASE_ERRORS as error:
         fault, code = fault_of(error)
         if fault is Fault.UNAVAILABLE:
             raise DatabaseUnavailable("the database does not answer", code=code) from error

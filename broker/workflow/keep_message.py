@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 
-from sqlalchemy import Connection
-
 from broker.clock import Clock
 from broker.domain.orderbook import JournalEntry
 from broker.domain.request import KeepMessage, MessageAnswer
+from broker.store.database import Transaction
 from broker.store.ids import Ids
 from broker.store.messages import keep_messages
 from broker.store.writer import Decision, Verb
@@ -31,7 +30,7 @@ class _Nothing:
 def keep_message_verb(ids: Ids, clock: Clock) -> Verb:
     """The verb that journals a message; its answer is a MessageAnswer."""
 
-    def load(tx: Connection, requests: Sequence[KeepMessage]) -> _Nothing:
+    def load(tx: Transaction, requests: Sequence[KeepMessage]) -> _Nothing:
         return _Nothing()
 
     def decide(draft: None, request: KeepMessage) -> Decision:
@@ -48,7 +47,7 @@ def keep_message_verb(ids: Ids, clock: Clock) -> Verb:
         answer = MessageAnswer(entry.id, entry.answered_at, entry.outcome, refusal, request.location)
         return Decision(entry, answer)
 
-    def apply(tx: Connection, decisions: Sequence[Decision]) -> None:
+    def apply(tx: Transaction, decisions: Sequence[Decision]) -> None:
         keep_messages(tx, [decision.changes for decision in decisions])
 
     return Verb("keep_message", lambda request: (), load, decide, apply)

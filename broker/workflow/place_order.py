@@ -6,8 +6,6 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Protocol
 from uuid import uuid4
 
-from sqlalchemy import Connection
-
 from broker.clock import Clock
 from broker.domain.identity import Issuers
 from broker.domain.in_time import CANCEL_REMEMBERED
@@ -17,6 +15,7 @@ from broker.domain.ordering import decide as decide_order
 from broker.domain.request import PlaceOrder
 from broker.domain.rules import NumberFormats, Rules
 from broker.mapping.rows import RowSet
+from broker.store.database import Transaction
 from broker.store.ids import Ids
 from broker.store.issuers import all_issuers
 from broker.store.lookup import Name, find_orders, find_patients
@@ -39,7 +38,7 @@ class Site(Protocol):
 def place_order_verb(site: Site, ids: Ids, clock: Clock) -> Verb:
     """The verb that places orders; its answer is a MessageAnswer."""
 
-    def load(tx: Connection, requests: Sequence[PlaceOrder]) -> OrderBook:
+    def load(tx: Transaction, requests: Sequence[PlaceOrder]) -> OrderBook:
         now = clock.now()
         names = {name for request in requests for name in names_of(request)}
         found = find_orders(tx, names)
@@ -60,7 +59,7 @@ def place_order_verb(site: Site, ids: Ids, clock: Clock) -> Verb:
     def decide(draft: OrderDraft, request: PlaceOrder) -> Decision:
         return Decision(draft, decide_order(draft, request))
 
-    def apply(tx: Connection, decisions: Sequence[Decision]) -> None:
+    def apply(tx: Transaction, decisions: Sequence[Decision]) -> None:
         drafts: list[OrderDraft] = [decision.changes for decision in decisions]
         entries = [draft.journal for draft in drafts if draft.journal is not None]
         keep_messages(tx, entries)

@@ -7,8 +7,6 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection
-
 from broker.domain.draft import Draft
 from broker.domain.matching import fold
 from broker.domain.order import Facts, Forest, Order, Patient, RequestedProcedure, ScheduledStep
@@ -17,6 +15,7 @@ from broker.domain.scheduling import MODALITY, START_DATE, START_TIME, STATION, 
 from broker.mapping.encode import encode
 from broker.mapping.rows import RowSet
 from broker.store.alarms import raise_alarms
+from broker.store.database import Transaction
 from broker.store.ids import Ids
 from broker.store.issuers import ensure_issuers
 from broker.store.orders import save_aliases, save_events, save_orders, save_procedures, save_steps
@@ -85,7 +84,7 @@ def step_columns(rows: RowSet, tree: Tree) -> Mapping[str, Any]:
 
 
 def save_drafts(
-    tx: Connection,
+    tx: Transaction,
     rows: RowSet,
     ids: Ids,
     drafts: Sequence[Draft],
