@@ -25,7 +25,7 @@ from broker.domain.matching import (
 )
 from broker.errors import UnreadableDataset
 from broker.mapping.moments import Span, between, date_span, start_predicates, time_span
-from broker.mapping.reading import encodings_of, read_dataset, text_of
+from broker.mapping.reading import charset_of, read_dataset, text_of
 from broker.mapping.row import START_DATE, START_TIME, STATION, STATUS, Row
 from broker.mapping.rows import RowSet
 from broker.mapping.splice import Plan, plan
@@ -76,24 +76,32 @@ def read_query(rows: RowSet, identifier: bytes, transfer_syntax_uid: str, callin
             than one item, or a date or time is none
     """
     asked = read_dataset(identifier, transfer_syntax_uid)
-    reader = _Reader(rows, encodings_of(asked))
+    reader = _Reader(rows, charset_of(asked))
     parts = list(reader.keys(asked, ()))
     parts += start_predicates(reader.date, reader.time, START_TIME)
     return WorklistQuery(
         tree=All(tuple(parts)),
-        plan=plan(rows, asked, transfer_syntax_uid),
+        plan=_planned(rows, asked, transfer_syntax_uid),
         asked_station=reader.station,
         calling_ae_title=calling_ae_title,
         names_status=reader.names_status,
     )
 
 
+def _planned(rows: RowSet, asked: Dataset, transfer_syntax_uid: str) -> Plan:
+    try:
+        return plan(rows, asked, transfer_syntax_uid)
+    except Exception:
+        # A value that is none of its VR: it is the peer's, and the library's text may quote it.
+        raise UnreadableDataset("the identifier holds a value that cannot be read") from None
+
+
 class _Reader:
     """Turns the elements of an identifier into predicates, and notes what the query as a whole must know."""
 
-    def __init__(self, rows: RowSet, encodings: list[str]) -> None:
+    def __init__(self, rows: RowSet, charset: tuple[str, ...]) -> None:
         self._rows = rows
-        self._encodings = encodings
+        self._charset = charset
         self.date: Span | None = None
         self.time: Span | None = None
         self.station: str | None = None
@@ -163,7 +171,7 @@ class _Reader:
         if row.vr in _BINARY_VRS:
             values = _numbers(asked, row.tag)
         else:
-            text = text_of(asked, row.tag, row.vr, self._encodings)
+            text = text_of(asked, row.tag, row.vr, self._charset)
             values = [text] if row.vr in SINGLE_VALUE_VRS else [part.strip(" \x00") for part in text.split("\\")]
         if any("\x00" in value for value in values):
             raise UnreadableDataset("a key holds a control character", tags=(row.tag,))

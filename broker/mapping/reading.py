@@ -5,13 +5,14 @@ from __future__ import annotations
 from io import BytesIO
 from struct import Struct
 
-from pydicom.charset import convert_encodings, decode_bytes
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset as pydicom_read
 from pydicom.uid import ImplicitVRLittleEndian
 
 from broker.errors import UnreadableDataset
+from broker.mapping import charsets
+from broker.mapping.fit import TEXT
 
 MOST_LEVELS = 16
 """Sequences inside sequences; no worklist or performed step has more than five."""
@@ -19,6 +20,8 @@ MOST_LEVELS = 16
 UNDEFINED = 0xFFFFFFFF
 ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 SPECIFIC_CHARACTER_SET = 0x00080005
+
+_PADDING = " \x00"
 
 _LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 _VRS = _LONG_VRS | frozenset(
@@ -46,27 +49,30 @@ def read_dataset(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
         raise UnreadableDataset("the dataset cannot be read") from None
 
 
-def encodings_of(dataset: Dataset) -> list[str]:
-    """Python codecs of a dataset's Specific Character Set; unknown ones are read as the default repertoire."""
-    raw = _bytes(dataset, SPECIFIC_CHARACTER_SET).decode("latin-1")
-    names = [name.strip(" \x00") for name in raw.split("\\")]
-    if names and names[0] in ("ISO_IR 203", "ISO 2022 IR 203"):
-        # ISO 8859-15, which pydicom takes for ISO 8859-1.
-        return ["iso8859_15"]
-    try:
-        return list(convert_encodings(names))
-    except LookupError:
-        return ["iso8859"]
+def charset_of(dataset: Dataset) -> tuple[str, ...]:
+    """The names in a dataset's Specific Character Set; () when it has none."""
+    return charsets.names_of(_bytes(dataset, SPECIFIC_CHARACTER_SET).decode("latin-1").strip(_PADDING).split("\\"))
 
 
-def text_of(dataset: Dataset, tag: int, vr: str, encodings: list[str]) -> str:
-    """An element's text as sent, without padding, whatever its value is worth; "" when absent or empty."""
+def text_of(dataset: Dataset, tag: int, vr: str, names: tuple[str, ...]) -> str:
+    """An element's text as sent, without padding, whatever its value is worth; "" when absent or empty.
+
+    Bytes that mean nothing in the dataset's character sets are read as UTF-8 where they are that, else each as `?`,
+    which is a wild card for any one character.
+    """
     raw = _bytes(dataset, tag)
-    if vr in ("LO", "LT", "PN", "SH", "ST", "UC", "UT"):
-        text = decode_bytes(raw, encodings, {0x5E, 0x3D, 0x5C} if vr == "PN" else {0x5C, 0x0A, 0x0C, 0x0D})
-    else:
-        text = raw.decode("latin-1")
-    return text.strip(" \x00")
+    try:
+        text = charsets.decode(vr, raw, names) if vr in TEXT else raw.decode("ascii")
+    except UnicodeError:
+        text = _guessed(raw)
+    return text.strip(_PADDING)
+
+
+def _guessed(raw: bytes) -> str:
+    try:
+        return raw.decode("utf-8")
+    except UnicodeError:
+        return "".join(chr(byte) if byte < 0x80 else "?" for byte in raw)
 
 
 def _bytes(dataset: Dataset, tag: int) -> bytes:
