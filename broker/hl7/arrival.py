@@ -6,16 +6,34 @@ import hashlib
 import re
 from collections.abc import Collection
 from dataclasses import dataclass, replace
-from datetime import datetime
+from datetime import datetime, tzinfo
+from typing import Protocol
 
-from broker.domain.request import Cause, KeepMessage, Outcome, ReceivedMessage, Refusal
+from broker.domain.request import Cause, KeepMessage, Outcome, ReceivedMessage, Refusal, Sender
 from broker.hl7v2.ack import AckHeader, header_of
 from broker.hl7v2.escapes import unescape
 from broker.hl7v2.reader import Message, read
 from broker.hl7v2.times import read_instant
-from broker.site.profile import Site
+from broker.mapping.rows import RowSet
 
 _HEADER_PATH = re.compile(r"MSH-(\d+)(?:\.(\d+))?")
+
+
+class Site(Protocol):
+    """What this door needs of the site profile."""
+
+    @property
+    def zone(self) -> tzinfo: ...
+
+    @property
+    def versions(self) -> Collection[str]: ...
+
+    @property
+    def processing_ids(self) -> Collection[str]: ...
+
+    def sender(self, application: str, facility: str) -> Sender: ...
+
+    def rows_for(self, sender: Sender) -> RowSet: ...
 
 
 @dataclass(slots=True)

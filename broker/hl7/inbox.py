@@ -10,7 +10,6 @@ import traceback
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from itertools import count
-from typing import Any, Literal
 
 import structlog
 
@@ -21,44 +20,19 @@ from broker.domain.request import (
     MessageAnswer,
     Outcome,
     PlaceOrder,
-    ReceivedMessage,
     Refusal,
     nowhere,
 )
 from broker.errors import Busy, DatabaseUnavailable, Stopping, UnreadableMessage
 from broker.hl7.answers import answer
-from broker.hl7.arrival import Arrival, arrive, header_warnings, objection, refused, split, type_of
-from broker.hl7v2.reader import Message
-from broker.mapping.messages import orm_o01
+from broker.hl7.arrival import Arrival, Site, arrive, header_warnings, objection, refused, split, type_of
 from broker.mapping.messages.locate import locate
-from broker.site.profile import Site
+from broker.mapping.messages.readers import READERS, Reader
 from broker.store.writer import Verb, Writer
 
 log = structlog.get_logger()
 
 Request = PlaceOrder | KeepMessage
-
-
-@dataclass(frozen=True, slots=True)
-class Route:
-    """What is done with one kind of message.
-
-    read  what the fields mean; it may return a KeepMessage, which is only journalled
-    verb  what its PlaceOrder is handed to
-    """
-
-    read: Callable[[Message, ReceivedMessage, Any], Request]
-    verb: Literal["place_order"] = "place_order"
-
-
-ROUTES: Mapping[tuple[str, str], Route] = {
-    ("ORM", "O01"): Route(orm_o01.read, "place_order"),
-}
-"""MSH-9.1 and MSH-9.2 -> reader, verb. One more message type is one file in broker/mapping/messages and one row here.
-
-The file has one function, `read(message, received, site) -> PlaceOrder | KeepMessage`; orm_o01 shows the long form.
-A type that is only acknowledged and journalled returns `KeepMessage(received, Outcome.IGNORED)`.
-"""
 
 READ_IN_THREAD_BYTES = 100_000
 """Longer messages are read beside the event loop, so that other connections do not wait for them."""
@@ -74,7 +48,11 @@ class InboxLimits:
 
 
 class Inbox:
-    """Turns bytes into a request, hands it to the writer, and what came out into an answer."""
+    """Turns bytes into a request, hands it to the writer, and what came out into an answer.
+
+    Which message types are taken is the table in broker/mapping/messages/readers.py: one more type is one file and one
+    row there, and nothing here. What the reader returns chooses the verb: place_order or keep_message.
+    """
 
     def __init__(
         self,
@@ -84,15 +62,15 @@ class Inbox:
         writer: Writer,
         clock: Clock,
         limits: InboxLimits | None = None,
-        routes: Mapping[tuple[str, str], Route] = ROUTES,
+        readers: Mapping[tuple[str, str], Reader] = READERS,
     ) -> None:
         self._site = site
-        self._verbs = {"place_order": place_order}
+        self._place_order = place_order
         self._keep_message = keep_message
         self._writer = writer
         self._clock = clock
         self._limits = limits or InboxLimits()
-        self._routes = routes
+        self._readers = readers
         self._tries_again = count(1)
 
     async def receive(self, raw: bytes, peer: str) -> bytes:
@@ -133,10 +111,9 @@ class Inbox:
             message = split(arrival, self._site)
         except UnreadableMessage as fault:
             return self._keep_message, refused(arrival, Refusal(Cause.NOT_HL7, detail=fault.text))
-        if refusal := objection(message, self._site, self._routes):
+        if refusal := objection(message, self._site, self._readers):
             return self._keep_message, refused(arrival, refusal)
-        route = self._routes[type_of(message)]
-        request = route.read(message, arrival.received, self._site)
+        request = self._readers[type_of(message)](message, arrival.received, self._site)
         rows = self._site.rows_for(arrival.received.sender)
         if isinstance(request, KeepMessage):
             if request.refusal is not None and not request.location:
@@ -144,7 +121,7 @@ class Inbox:
             return self._keep_message, request
         if request.locate is nowhere:
             request = replace(request, locate=lambda refusal: locate(message, refusal, rows))
-        return self._verbs[route.verb], replace(request, warnings=header_warnings(arrival) + request.warnings)
+        return self._place_order, replace(request, warnings=header_warnings(arrival) + request.warnings)
 
     def _read_too_long(self, arrival: Arrival) -> tuple[Verb, Request]:
         self._split_head(arrival)
