@@ -39,12 +39,12 @@ def case() -> Case:
 def broker_with(
     databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Callable[..., RunningBroker]]:
-    """Makes brokers of the test's own, with more lines in the site profile or other settings; on SQLite."""
+    """Makes brokers of the test's own, with more lines in the site profile or other settings."""
     with ExitStack() as stack:
 
-        def make(profile: str = "", **settings: object) -> RunningBroker:
+        def make(profile: str = "", kind: str = "sqlite", **settings: object) -> RunningBroker:
             folder = tmp_path_factory.mktemp("broker")
-            url = stack.enter_context(databases.fresh("sqlite", folder))
+            url = stack.enter_context(databases.fresh(kind, folder))
             return stack.enter_context(running(folder, url, PROFILE + profile, **settings))
 
         yield make

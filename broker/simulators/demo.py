@@ -1,0 +1,116 @@
+"""`mwl-broker demo`: a simulated morning against a real broker process; ends 0 only when every order ended well."""
+
+from __future__ import annotations
+
+import json
+import shutil
+import tempfile
+from collections.abc import Mapping, Sequence
+from datetime import datetime
+from pathlib import Path
+from typing import Any
+
+from rich.console import Console
+from rich.table import Table
+from rich.text import Text
+
+from broker.simulators.mllp import MllpError
+from broker.simulators.modality import Modality, ModalityError
+from broker.simulators.morning import Ended, Morning, MorningError, play
+from broker.simulators.process import BrokerProcess, ProcessError
+from broker.simulators.ris import Ris
+
+HOST = "127.0.0.1"
+FAILURES = (MorningError, ModalityError, MllpError, ProcessError, OSError)
+
+
+def run_demo(keep: bool, console: Console) -> int:
+    """Play the morning in a temporary folder on free ports and print each order's timeline.
+
+    keep     leave the folder with database, images and logs for a look around
+    returns  0 when every order ended as it should, else 1
+    """
+    folder = Path(tempfile.mkdtemp(prefix="mwl-broker-demo-"))
+    broker = BrokerProcess(folder)
+    try:
+        console.print(f"Starting a broker in {folder} ...")
+        broker.start()
+        console.print("It listens on ports " + ", ".join(f"{name} {port}" for name, port in broker.ports.items()))
+        wrong = _show(broker, console, _perform(broker, console))
+        broker.stop()
+    except FAILURES as error:
+        console.print(f"The demo failed: {error}")
+        console.print(Text(broker.printed()[-2000:]))
+        wrong = 1
+    finally:
+        broker.kill()
+        if keep:
+            console.print(f"Look around: mwl-broker orders list --data {folder}")
+        else:
+            shutil.rmtree(folder, ignore_errors=True)
+    console.print("Every order ended as it should." if not wrong else f"{wrong} did not end as they should.")
+    return 1 if wrong else 0
+
+
+def _perform(broker: BrokerProcess, console: Console) -> list[Ended]:
+    expected = []
+    with Ris(HOST, broker.ports["hl7"], charset="8859/1") as ris:
+        now = datetime.now().replace(microsecond=0)
+        morning = Morning(ris, lambda ae_title: Modality(HOST, broker.ports["dicom"], ae_title), now)
+        for number, (text, ended) in enumerate(play(morning), 1):
+            console.print(f"{number}. {text}")
+            expected.append(ended)
+    return expected
+
+
+def _show(broker: BrokerProcess, console: Console, expected: Sequence[Ended]) -> int:
+    """Print each order's timeline; how many orders did not end as expected."""
+    wrong = 0
+    for ended in expected:
+        story = _story(broker, ended.number)
+        faults = _faults(story, ended)
+        wrong += bool(faults)
+        console.print(_timeline(story, ended, faults))
+    return wrong
+
+
+def _story(broker: BrokerProcess, number: str) -> dict[str, Any]:
+    shown = broker.command("orders", "show", number, "--json")
+    if shown.returncode != 0:
+        raise ProcessError(f"orders show {number}: {shown.stderr.strip()}")
+    story = json.loads(shown.stdout)
+    if not isinstance(story, dict):
+        raise ProcessError(f"orders show {number}: {len(story)} orders bear this number")
+    return story
+
+
+def _faults(story: Mapping[str, Any], ended: Ended) -> list[str]:
+    states = sorted(step["state"] for step in story["steps"])
+    images = sum(study["images"] for study in story["studies"])
+    held = [step["held"] or "" for step in story["steps"]]
+    faults = []
+    if states != sorted(ended.states):
+        faults.append(f"its steps are {', '.join(states) or 'none'}, not {', '.join(ended.states)}")
+    if images != ended.images:
+        faults.append(f"it has {images} images, not {ended.images}")
+    if ended.held and not all(ended.held in reason.lower() for reason in held):
+        faults.append("it is not held for the right reason")
+    if not ended.held and any(held):
+        faults.append("it is held")
+    return faults
+
+
+def _timeline(story: Mapping[str, Any], ended: Ended, faults: Sequence[str]) -> Table:
+    verdict = "; ".join(faults) if faults else "as it should be"
+    title = f"{ended.title} ({ended.number}): {story['order']['status']}, {verdict}"
+    table = Table(title=Text(title), title_justify="left", title_style="bold", header_style="bold")
+    for column in ("Time (UTC)", "What", "Step", "Change", "By"):
+        table.add_column(column)
+    for event in story["events"]:
+        time = str(event["at"])[11:19]
+        change = " -> ".join(value for value in (event["before"], event["after"]) if value)
+        table.add_row(*map(Text, (time, event["kind"], event["step_id"] or "", change, event["actor"])))
+    for step in story["steps"]:
+        if step["held"]:
+            table.add_row("", "held", Text(step["step_id"]), Text(step["held"]), "broker")
+    return table
