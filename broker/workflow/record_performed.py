@@ -134,6 +134,7 @@ def _keys(request: Request) -> list[str]:
     keys = {f"performed:{request.message.sop_instance_uid}"}
     if isinstance(request, PerformedCreate):
         keys |= {f"patient:{item.patient_id}" for item in request.items if item.patient_id}
+        keys |= {f"{kind.value}:{value}" for item in request.items for kind, value in item.names()}
     return sorted(keys)
 
 
