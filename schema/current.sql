@@ -326,6 +326,7 @@ CREATE INDEX ix_performed_links_step_id ON performed_links (step_id);
 CREATE TABLE scheduled_stations (
     step_id BIGINT NOT NULL,  -- the step
     ae_title VARCHAR(16) COLLATE "C" NOT NULL,  -- AE title of the station
+    position INTEGER NOT NULL,  -- in the sender's order, from 0
     CONSTRAINT pk_scheduled_stations PRIMARY KEY (step_id, ae_title),
     CONSTRAINT fk_scheduled_stations_step_id FOREIGN KEY(step_id) REFERENCES scheduled_steps (id)
 );

