@@ -9,8 +9,9 @@ from broker.errors import UnreadableMessage
 from broker.hl7v2 import charset
 
 UTF_8_MARK = b"\xef\xbb\xbf"
-AROUND = b" \t\r\n\x00\x0b\x1c"
-"""What may stand around a message: blanks, ends of lines, the bytes of a frame."""
+AFTER = b"\r\n\x00\x0b\x1c"
+BEFORE = AFTER + b" \t"
+"""What may stand around a message: ends of lines, the bytes of a frame, and blanks before it."""
 _END_OF_SEGMENT = re.compile(rb"[\r\n]")
 _MSH_18 = 17
 """Where MSH-18 stands when MSH is split: MSH-1 is the separator itself."""
@@ -97,7 +98,7 @@ def read(raw: bytes, default_charset: str = "") -> Message:
     source           HL7 2.5.1 2.5.4, 2.6, 2.15.9
     """
     marked = raw.startswith(UTF_8_MARK)
-    body = (raw[3:] if marked else raw).strip(AROUND)
+    body = (raw[3:] if marked else raw).lstrip(BEFORE).rstrip(AFTER)
     delimiters = _delimiters(body)
     names = _charset_names(body, delimiters)
     if not any(names):
