@@ -116,7 +116,7 @@ class Settings:
     hl7_idle_seconds: float = setting(300.0, "seconds until a silent HL7 connection is closed; senders reconnect")
     hl7_message_seconds: float = setting(60.0, "seconds from a message's first byte to its last; half messages end")
     hl7_message_bytes: int = setting(11_000_000, "longest HL7 message in bytes; 10 MB pass, memory is bounded", BYTES)
-    dicom_associations: int = setting(100, "associations at once; more are rejected as a local limit (PS3.8 9.3.4)")
+    dicom_associations: int = setting(200, "associations at once; more are rejected as a local limit (PS3.8 9.3.4)")
     dicom_network_seconds: float = setting(300.0, "seconds until an association silent between requests is aborted")
     dicom_message_seconds: float = setting(60.0, "seconds to wait for the rest of a DIMSE message that has begun")
     dicom_association_seconds: float = setting(30.0, "seconds to wait for an association request or a release")
@@ -179,7 +179,7 @@ def _refuse_unknown(environment: Mapping[str, str]) -> None:
     known = {variable_of(one.name) for one in fields(Settings)}
     for variable in sorted(environment):
         if variable.upper().startswith(PREFIX) and variable not in known:
-            near = difflib.get_close_matches(variable.upper(), known, n=1)
+            near = difflib.get_close_matches(variable.upper(), known, n=1, cutoff=0.7)
             raise SettingsError("unknown setting", variable=variable, **({"did_you_mean": near[0]} if near else {}))
 
 

@@ -151,7 +151,7 @@ def _orders() -> Select[Any]:
         .join(patients, patients.c.id == orders.c.patient_id)
         .outerjoin(
             patient_identifiers,
-            (patient_identifiers.c.patient_id == patients.c.id) & patient_identifiers.c.former.is_(False),
+            (patient_identifiers.c.patient_id == patients.c.id) & (patient_identifiers.c.position == 0),
         )
     )  # fmt: skip
 
@@ -204,7 +204,7 @@ def steps_where(tx: Connection, wanted: ColumnElement[bool], limit: int) -> list
     rows = tx.execute(query).all()
     stations = _grouped(
         tx, select(scheduled_stations.c.step_id, scheduled_stations.c.ae_title)
-        .where(is_any(tx.dialect.name, scheduled_stations.c.step_id, "ids")).order_by(scheduled_stations.c.ae_title),
+        .where(is_any(tx.dialect.name, scheduled_stations.c.step_id, "ids")).order_by(scheduled_stations.c.position),
         [row.id for row in rows],
     )  # fmt: skip
     return [_shown_step(row, tuple(stations[row.id])) for row in rows]
