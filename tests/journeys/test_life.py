@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import resource
+from contextlib import contextmanager
+
 import pytest
 
 from broker.simulators.process import STOP_SECONDS
@@ -97,6 +100,44 @@ def test_without_its_database_it_accepts_nothing_and_recovers_by_itself(database
         assert scanner.store(image) == [0x0000]
         assert broker.health() == 200
         assert len(broker.json("orders", "list")) == 2
+
+
+def test_a_full_disk_is_no_acknowledgement_and_no_end(databases, tmp_path, case):
+    """No file may grow beyond 64 KiB, which is how a full disk looks to the database and to an image."""
+    with (
+        databases.fresh("sqlite", tmp_path) as url,
+        ServedBroker(tmp_path / "data", url, "--writer-wait-seconds", "4") as broker,
+    ):
+        scanner = broker.scanner()
+        broker.send(case.order())
+        item = broker.item(case)
+        for _ in range(5):
+            broker.send(Case().order())
+        later = Case()
+        big = scanner.take(item, PixelData=bytes(400 * 400), Rows=400, Columns=400)
+
+        with _files_no_longer_than(broker, 65_536):
+            refused = broker.send(later.order())
+            not_started = scanner.start(item)[1]
+            not_stored = scanner.store(big)
+        accepted = _until(lambda: broker.send(later.order()), lambda answer: answer.code == "AA")
+
+        assert (refused.code, refused.error) == ("AR", "207")
+        assert not_started == NO_RESOURCES
+        assert not_stored == [REFUSED_STORE]
+        assert accepted.code == "AA"
+        assert scanner.store(big) == [0x0000]
+        assert list((broker.data / "objects").rglob("*.part")) == []
+
+
+@contextmanager
+def _files_no_longer_than(broker, length_bytes):
+    pid, infinite = broker.process.pid, resource.RLIM_INFINITY
+    resource.prlimit(pid, resource.RLIMIT_FSIZE, (length_bytes, infinite))
+    try:
+        yield
+    finally:
+        resource.prlimit(pid, resource.RLIMIT_FSIZE, (infinite, infinite))
 
 
 def _until(action, wanted, attempts=10):
