@@ -12,6 +12,7 @@ from broker.errors import PeerFailed, UnreadableMessage
 from broker.hl7v2.reader import read
 
 START, END = b"\x0b", b"\x1c\x0d"  # HL7 2.5.1 implementation guide, MLLP release 1
+BYTE_ORDER_MARK = b"\xef\xbb\xbf"
 CONNECT_SECONDS = 10.0
 ANSWER_SECONDS = 60.0
 ANSWER_BYTES = 1_000_000
@@ -34,9 +35,11 @@ class Answer:
 
 def split_messages(content: bytes) -> list[bytes]:
     """Cut the content of a file into messages, each with CR between its segments; MLLP framing is taken off."""
-    lines = [line for line in re.split(rb"[\r\n\x0b\x1c]+", content.removeprefix(b"\xef\xbb\xbf")) if line]
     found: list[list[bytes]] = []
-    for line in lines:
+    for raw_line in re.split(rb"[\r\n\x0b\x1c]+", content):
+        line = raw_line.removeprefix(BYTE_ORDER_MARK)
+        if not line:
+            continue
         if line.startswith(b"MSH"):
             found.append([])
         if found:
