@@ -98,7 +98,7 @@ class Broker:
 
     def _prepare(self, site: Site, database: Database, began: float) -> None:
         """What must be true before anybody is served: steps encoded by this profile, no remains of a kill."""
-        log.info("app.steps_encoded_anew", count=reencode_open_steps(database, site))
+        log.info("app.steps_encoded_anew", count=reencode_open_steps(database, site, self.clock))
         sweep_objects(database, ObjectFiles(self.settings.data), began)
 
     def _serve(self, site: Site, database: Database) -> None:
@@ -149,9 +149,7 @@ class Broker:
             message_seconds=settings.dicom_message_seconds,
             association_seconds=settings.dicom_association_seconds,
         )
-        return DicomListener(
-            settings.host, settings.dicom_port, settings.ae_title, services, site.peers, limits
-        )
+        return DicomListener(settings.host, settings.dicom_port, settings.ae_title, services, site.peers, limits)
 
     def _facts(self, site: Site, database: Database) -> dict[str, str]:
         """What listens where and on what it works, for the operator; the database without its password."""
