@@ -13,6 +13,7 @@ from broker.errors import (
     DatabaseTooOld,
     DatabaseUnavailable,
     NotFound,
+    PeerFailed,
     SettingsError,
     Stopping,
     StorageFull,
@@ -65,6 +66,7 @@ FIND_STATUS: Table = {
     SettingsError: Status.UNABLE_TO_PROCESS,
     DatabaseTooOld: Status.UNABLE_TO_PROCESS,
     AlreadyRunning: Status.UNABLE_TO_PROCESS,
+    PeerFailed: Status.UNABLE_TO_PROCESS,
 }
 """C-FIND (PS3.4 K.4.1.1.4)."""
 
@@ -82,6 +84,7 @@ NORMALIZED_STATUS: Table = {
     SettingsError: Status.PROCESSING_FAILURE,
     DatabaseTooOld: Status.PROCESSING_FAILURE,
     AlreadyRunning: Status.PROCESSING_FAILURE,
+    PeerFailed: Status.PROCESSING_FAILURE,
 }
 """N-CREATE, N-SET (PS3.7 10.1.3.1.9, 10.1.5.1.6); C-ECHO has no failure of its own and takes these too."""
 

@@ -47,6 +47,9 @@ MESSAGE_BYTES = 16_777_216
 WAITING_PDUS = 32
 """PDUs that may wait for the socket before a service has to wait for the peer."""
 
+CLOSING = "Sta13"
+"""PS3.8 Table 9-10: awaiting the close of the transport connection."""
+
 REJECTED_PERMANENT, BY_SERVICE_USER = 1, 1
 CALLING_NOT_RECOGNIZED, CALLED_NOT_RECOGNIZED = 3, 7
 """A-ASSOCIATE-RJ result, source and reasons (PS3.8 9.3.4)."""
@@ -206,6 +209,10 @@ class PolledSocket(AssociationSocket):
         connection = self.socket
         if connection is None or not self._is_connected:
             return False
+        if self.assoc.dul.state_machine.current_state == CLOSING:
+            # What still comes changes nothing, and waiting for the rest of it would keep the connection open.
+            _drain(connection)
+            return False
         try:
             poller = select.poll()
             poller.register(connection, select.POLLIN | select.POLLHUP | select.POLLERR)
@@ -218,6 +225,12 @@ class PolledSocket(AssociationSocket):
         if nr_bytes > MAXIMUM_PDU_BYTES:
             raise OSError("PDU is longer than any we agreed to")
         return super().recv(nr_bytes)
+
+
+def _drain(connection: socket.socket) -> None:
+    """Take what has arrived, so that closing does not reset the connection before our last words are read."""
+    with contextlib.suppress(OSError):
+        connection.recv(MAXIMUM_PDU_BYTES, socket.MSG_DONTWAIT)
 
 
 class _Handler(RequestHandler):

@@ -150,7 +150,7 @@ def _plain(column: ColumnElement[Any], part: Equals | Like | Between) -> ColumnE
 
 
 def _station(asked: Station) -> ColumnElement[bool]:
-    """Planned on it, or open and not excluded; EXISTS, as a list of ids would begin with all that the station ever did."""
+    """Planned on it, or open and not excluded; EXISTS, for a list of ids begins with all that the station ever did."""
     title = scheduled_stations.c.ae_title
     named = _like(title, asked.ae_title) if has_wildcard(asked.ae_title) else title == asked.ae_title
     planned = exists().where(scheduled_stations.c.step_id == scheduled_steps.c.id, named)
