@@ -1,0 +1,213 @@
+"""Object files: whole or absent, byte for byte, and swept only when nothing acknowledged can be lost."""
+
+from __future__ import annotations
+
+import errno
+import os
+import stat
+from datetime import date
+from hashlib import sha256
+from io import BytesIO
+
+import pydicom
+import pytest
+from pydicom.dataset import Dataset
+
+from broker.archive import files as module
+from broker.archive.files import FileMeta, ObjectFiles, Swept
+from broker.errors import StorageFull
+
+DAY = date(2026, 3, 2)
+META = FileMeta("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4", "1.2.840.10008.1.2.1", "CT1")
+YOUNGER = 4_000_000_000.0
+
+
+@pytest.fixture
+def files(tmp_path):
+    return ObjectFiles(tmp_path)
+
+
+def names(folder):
+    return sorted(file.relative_to(folder).as_posix() for file in folder.rglob("*") if file.is_file())
+
+
+def dataset_bytes():
+    dataset = Dataset()
+    dataset.SOPClassUID = META.sop_class_uid
+    dataset.SOPInstanceUID = META.sop_instance_uid
+    dataset.PatientID = "P1"
+    out = BytesIO()
+    pydicom.filewriter.write_dataset(_explicit(out), dataset)
+    return out.getvalue()
+
+
+def _explicit(out):
+    stream = pydicom.filebase.DicomIO(out)
+    stream.is_little_endian, stream.is_implicit_VR = True, False
+    return stream
+
+
+def test_an_object_is_a_part_10_file_whose_dataset_is_untouched(files, tmp_path):
+    content = dataset_bytes()
+
+    written = files.write(17, DAY, META, BytesIO(content))
+
+    raw = (tmp_path / written.path).read_bytes()
+    read = pydicom.dcmread(tmp_path / written.path)
+    assert written.path == "objects/26/03/02/17.dcm"
+    assert raw[written.dataset_offset :] == content
+    assert (written.length, written.digest) == (len(raw), sha256(content).hexdigest())
+    assert read.file_meta.MediaStorageSOPInstanceUID == "1.2.3.4"
+    assert read.file_meta.TransferSyntaxUID == META.transfer_syntax_uid
+    assert read.file_meta.SourceApplicationEntityTitle == "CT1"
+    assert read.PatientID == "P1"
+
+
+def test_an_object_of_odd_size_and_several_chunks_is_kept_byte_for_byte(files, tmp_path):
+    content = os.urandom(3 * module.CHUNK_BYTES + 1)
+
+    written = files.write(1, DAY, META, BytesIO(content))
+
+    assert (tmp_path / written.path).read_bytes()[written.dataset_offset :] == content
+
+
+def test_an_object_is_read_in_chunks_and_never_whole(files):
+    class Source:
+        asked: list[int] = []
+
+        def read(self, size=-1):
+            self.asked.append(size)
+            return b"x" * size if len(self.asked) < 4 else b""
+
+    files.write(1, DAY, META, Source())
+
+    assert set(Source.asked) == {module.CHUNK_BYTES}
+
+
+def test_only_the_owner_may_read_an_object(files, tmp_path):
+    written = files.write(1, DAY, META, BytesIO(b"x"))
+
+    assert stat.S_IMODE((tmp_path / written.path).stat().st_mode) == 0o600
+
+
+def test_the_file_is_synced_before_it_gets_its_name_and_its_folders_after(files, tmp_path, monkeypatch):
+    steps = []
+    fsync, rename = os.fsync, type(tmp_path).rename
+
+    def noted_fsync(descriptor):
+        steps.append("file" if stat.S_ISREG(os.fstat(descriptor).st_mode) else "folder")
+        fsync(descriptor)
+
+    def noted_rename(self, target):
+        steps.append("rename")
+        return rename(self, target)
+
+    monkeypatch.setattr(os, "fsync", noted_fsync)
+    monkeypatch.setattr(type(tmp_path), "rename", noted_rename)
+
+    files.write(1, DAY, META, BytesIO(b"x"))
+    first = list(steps)
+    steps.clear()
+    files.write(2, DAY, META, BytesIO(b"x"))
+
+    assert first == ["folder"] * 4 + ["file", "rename", "folder"]
+    assert steps == ["file", "rename", "folder"]
+
+
+@pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO])
+def test_a_full_or_forbidden_disk_leaves_no_half_file(files, tmp_path, monkeypatch, code):
+    write = os.write
+    monkeypatch.setattr(os, "write", lambda descriptor, chunk: _refuse(code) if len(chunk) < 100 else write(descriptor, chunk))
+
+    with pytest.raises(StorageFull) as caught:
+        files.write(1, DAY, META, BytesIO(b"x"))
+
+    assert caught.value.facts["errno"] == code
+    assert names(tmp_path) == []
+
+
+def _refuse(code):
+    raise OSError(code, os.strerror(code))
+
+
+def test_a_folder_that_is_a_file_is_no_room(files, tmp_path):
+    (tmp_path / "objects").write_bytes(b"")
+
+    with pytest.raises(StorageFull):
+        files.write(1, DAY, META, BytesIO(b"x"))
+
+
+def test_a_source_that_breaks_leaves_no_half_file(files, tmp_path):
+    class Broken:
+        def read(self, size):
+            raise RuntimeError("gone")
+
+    with pytest.raises(RuntimeError):
+        files.write(1, DAY, META, Broken())
+
+    assert names(tmp_path) == []
+
+
+def test_a_name_that_is_taken_is_never_overwritten(files, tmp_path):
+    first = files.write(1, DAY, META, BytesIO(b"first"))
+
+    with pytest.raises(StorageFull):
+        files.write(1, DAY, META, BytesIO(b"second"))
+
+    assert (tmp_path / first.path).read_bytes().endswith(b"first")
+    assert names(tmp_path) == [first.path]
+
+
+def test_a_path_never_comes_from_a_peer(files, tmp_path):
+    meta = FileMeta("../../class", "../../../etc/passwd", "1.2.840.10008.1.2", "../AE")
+
+    written = files.write(5, DAY, meta, BytesIO(b"x"))
+
+    assert names(tmp_path) == [written.path] == ["objects/26/03/02/5.dcm"]
+
+
+def test_the_start_removes_half_files_and_files_without_a_row(files, tmp_path):
+    kept = files.write(1, DAY, META, BytesIO(b"kept"))
+    files.write(2, DAY, META, BytesIO(b"lost"))
+    (tmp_path / "objects/26/03/02/3.dcm.part").write_bytes(b"half")
+
+    swept = files.sweep(lambda paths: {paths[1]} & {kept.path}, YOUNGER)
+
+    assert swept == Swept(parts=1, orphans=1)
+    assert names(tmp_path) == [kept.path]
+
+
+def test_the_start_leaves_files_that_are_younger_than_itself(files, tmp_path):
+    written = files.write(1, DAY, META, BytesIO(b"x"))
+
+    swept = files.sweep(lambda paths: set(), 0.0)
+
+    assert (swept, names(tmp_path)) == (Swept(), [written.path])
+
+
+def test_the_start_leaves_files_that_are_not_ours(files, tmp_path):
+    files.write(1, DAY, META, BytesIO(b"x"))
+    strange = tmp_path / "objects/26/03/02/notes.dcm"
+    strange.write_bytes(b"x")
+
+    files.sweep(lambda paths: set(paths.values()), YOUNGER)
+
+    assert strange.exists()
+
+
+def test_more_files_without_a_row_than_a_kill_can_leave_are_kept(files, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "MOST_ORPHANS", 2)
+    for number in (1, 2, 3):
+        files.write(number, DAY, META, BytesIO(b"x"))
+
+    swept = files.sweep(lambda paths: set(), YOUNGER)
+
+    assert (swept, len(names(tmp_path))) == (Swept(kept=3), 3)
+
+
+def test_the_sweep_of_a_missing_folder_finds_nothing(files):
+    assert files.sweep(lambda paths: set(), YOUNGER) == Swept()
+
+
+def test_removing_a_file_that_is_gone_is_fine(files):
+    files.remove("objects/26/03/02/9.dcm")
