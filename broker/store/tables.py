@@ -210,6 +210,7 @@ scheduled_stations = Table(
     metadata,
     reference("step_id", "scheduled_steps.id", comment="the step"),
     Column("ae_title", label(16), nullable=False, comment="AE title of the station"),
+    Column("position", Integer, nullable=False, comment="in the sender's order, from 0"),
     PrimaryKeyConstraint("step_id", "ae_title"),
     Index("ix_scheduled_stations_ae_title", "ae_title", "step_id"),
     comment="Stations a step is planned on; none: open.",

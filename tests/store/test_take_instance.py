@@ -1,0 +1,366 @@
+"""Taking objects: file, then row, then success; repeats, conflicts, links; and no row ever names a missing file."""
+
+from __future__ import annotations
+
+import os
+from concurrent.futures import ThreadPoolExecutor
+from io import BytesIO
+
+import pytest
+from pydicom.dataset import Dataset
+from pydicom.filebase import DicomIO
+from pydicom.filewriter import write_dataset
+from sqlalchemy import event, select, text
+
+from broker.archive.files import FileMeta, ObjectFiles
+from broker.errors import Busy, DatabaseUnavailable, Stopping, StorageFull, UnreadableDataset
+from broker.store.alarms import list_alarms
+from broker.store.tables import instance_conflicts, instances, scheduled_steps, series, step_events, studies
+from broker.store.writer import Writer
+from broker.workflow.store_instance import Kept, store_instance_verb
+from broker.workflow.take_instance import ClassMismatch, Intake, sweep_objects
+from tests.kit.planted import plant, small_site
+
+CT = "1.2.840.10008.5.1.4.1.1.2"
+EXPLICIT = "1.2.840.10008.1.2.1"
+FAR = 4_000_000_000.0
+
+
+@pytest.fixture(scope="module")
+def site():
+    return small_site()
+
+
+@pytest.fixture
+def make_intake(database, site, clock, tmp_path):
+    def make(writer, wait_seconds=20.0):
+        verb = store_instance_verb(site, database.ids)
+        return Intake(database, writer, verb, ObjectFiles(tmp_path), clock, wait_seconds)
+
+    return make
+
+
+@pytest.fixture
+def intake(make_intake, writer):
+    return make_intake(writer)
+
+
+def image(uid="1.2.9.1", **says):
+    """An image of order 1, unless it says otherwise; None leaves an attribute out."""
+    values = {
+        "SOPClassUID": CT, "SOPInstanceUID": uid, "Modality": "CT", "PatientID": "P1", "StudyInstanceUID": "1.2.1",
+        "SeriesInstanceUID": "1.2.1.1",
+    } | says  # fmt: skip
+    dataset = Dataset()
+    for keyword, value in values.items():
+        if value is not None:
+            setattr(dataset, keyword, value)
+    out = DicomIO(BytesIO())
+    out.is_little_endian, out.is_implicit_VR = True, False
+    write_dataset(out, dataset)
+    return out.parent.getvalue()
+
+
+def take(intake, content, uid="1.2.9.1", sop_class=CT):
+    return intake.take(FileMeta(sop_class, uid, EXPLICIT, "CT1"), BytesIO(content))
+
+
+def files(tmp_path):
+    return sorted(file.relative_to(tmp_path).as_posix() for file in (tmp_path / "objects").rglob("*") if file.is_file())
+
+
+def rows(database, table, *names):
+    with database.read() as tx:
+        return [tuple(row) for row in tx.execute(select(*(table.c[name] for name in names)).order_by(table.c.id))]
+
+
+def alarms(database):
+    with database.read() as tx:
+        return [(alarm.kind, alarm.subject, alarm.order_id) for alarm in list_alarms(tx, limit=10)]
+
+
+def test_an_image_of_an_order_is_stored_and_linked(database, site, intake, tmp_path):
+    plant(database, site, 1)
+
+    answer = take(intake, image())
+
+    [(path, order_id, step_id, how, sure, peer)] = rows(
+        database, instances, "path", "order_id", "step_id", "link_how", "link_sure", "peer"
+    )
+    assert answer.kept is Kept.STORED
+    assert (order_id, step_id, how, sure, peer) == (1, 11, "study-uid", "certain", "CT1")
+    assert files(tmp_path) == [path]
+    assert (tmp_path / path).read_bytes().endswith(image())
+
+
+def test_an_image_moves_no_step(database, site, intake):
+    plant(database, site, 1)
+
+    take(intake, image())
+
+    assert rows(database, scheduled_steps, "state") == [("SCHEDULED",)]
+
+
+def test_the_timeline_names_each_series_once(database, site, intake):
+    plant(database, site, 1)
+    for number in range(5):
+        take(intake, image(f"1.2.9.{number}", SeriesInstanceUID=f"1.2.1.{number % 2}"), f"1.2.9.{number}")
+
+    told = rows(database, step_events, "kind", "procedure_id", "detail")
+
+    assert [(kind, procedure, detail["series_uid"]) for kind, procedure, detail in told] == [
+        ("image", 1, "1.2.1.0"), ("image", 1, "1.2.1.1"),
+    ]  # fmt: skip
+    assert len(rows(database, series, "id")) == 2
+
+
+def test_the_same_object_again_changes_nothing(database, site, intake, tmp_path):
+    plant(database, site, 1)
+    take(intake, image())
+    before = files(tmp_path)
+
+    answer = take(intake, image())
+
+    assert answer.kept is Kept.REPEATED
+    assert (files(tmp_path), len(rows(database, instances, "id"))) == (before, 1)
+    assert alarms(database) == []
+
+
+def test_other_bytes_under_a_known_uid_are_kept_aside_and_alarmed(database, site, intake, tmp_path):
+    plant(database, site, 1)
+    take(intake, image())
+    other = image(PatientComments="other")
+
+    answers = [take(intake, other), take(intake, other)]
+
+    [(first,)] = rows(database, instances, "path")
+    [(aside,)] = rows(database, instance_conflicts, "path")
+    assert [answer.kept for answer in answers] == [Kept.CONFLICT, Kept.CONFLICT]
+    assert files(tmp_path) == sorted([first, aside])
+    assert (tmp_path / first).read_bytes().endswith(image())
+    assert (tmp_path / aside).read_bytes().endswith(other)
+    assert alarms(database) == [("instance-conflict", "1.2.9.1", 1)]
+
+
+def test_one_batch_with_repeats_and_conflicts_keeps_each_object_once(database, site, make_intake, tmp_path):
+    plant(database, site, 1)
+    writer = Writer(database)
+    intake = make_intake(writer)
+    contents = [image(), image(), image(PatientComments="other"), image(PatientComments="other"), image()]
+
+    with ThreadPoolExecutor(5) as threads:
+        taken = [threads.submit(take, intake, content) for content in contents]
+        _wait_until(lambda: len(writer._waiting) == 5)
+        writer.start()
+        kept = [future.result(20.0).kept for future in taken]
+    writer.stop(5.0)
+
+    assert len(rows(database, instances, "id")) == 1
+    assert len(rows(database, instance_conflicts, "id")) == 1
+    assert kept.count(Kept.STORED) == 1
+    paths = {path for table in (instances, instance_conflicts) for (path,) in rows(database, table, "path")}
+    assert set(files(tmp_path)) == paths
+
+
+def _wait_until(condition):
+    for _ in range(20_000):
+        if condition():
+            return
+        os.sched_yield()
+        __import__("time").sleep(0.001)
+    raise AssertionError("waited too long")
+
+
+@pytest.mark.parametrize("says", [{"PatientID": "P2"}, {"PatientID": ""}, {"PatientID": None},
+                                  {"PatientID": "P1", "IssuerOfPatientID": "OTHER"}])  # fmt: skip
+def test_an_image_of_another_patient_is_kept_not_linked_and_alarmed(database, site, intake, says):
+    plant(database, site, 1)
+
+    answer = take(intake, image(**says))
+
+    assert answer.kept is Kept.STORED
+    assert rows(database, instances, "order_id", "procedure_id", "step_id", "link_how") == [(None, None, None, "")]
+    assert alarms(database) == [("other-patient", "1.2.1", 1)]
+
+
+def test_a_stray_image_makes_a_study_of_its_own(database, site, intake):
+    plant(database, site, 1)
+    take(intake, image())
+    take(intake, image("1.2.9.2", PatientID="P2"), "1.2.9.2")
+
+    assert rows(database, studies, "study_uid", "patient_number") == [("1.2.1", "P1"), ("1.2.1", "P2")]
+    assert len(rows(database, series, "id")) == 2
+
+
+def test_an_image_that_nobody_ordered_is_stored_without_alarm(database, intake):
+    answer = take(intake, image(PatientID=None, StudyInstanceUID="2.25.1"))
+
+    assert (answer.kept, answer.link, alarms(database)) == (Kept.STORED, None, [])
+
+
+def test_request_attributes_decide_before_the_study_uid(database, site, intake):
+    plant(database, site, 1, "CT", "CT")
+    item = Dataset()
+    item.ScheduledProcedureStepID, item.RequestedProcedureID = "S1-2", "RP1"
+
+    answer = take(intake, image(RequestAttributesSequence=[item]))
+
+    assert (answer.link.step_id, answer.link.how.value) == (12, "step-id")
+
+
+def test_values_too_long_for_their_columns_are_cut_in_the_row_only(database, site, intake, tmp_path):
+    plant(database, site, 1)
+    content = image(PatientID="P" * 70, AccessionNumber="A" * 20, Modality="M" * 20)
+
+    take(intake, content)
+
+    [(path,)] = rows(database, instances, "path")
+    assert rows(database, studies, "patient_number") == [("P" * 64,)]
+    assert (tmp_path / path).read_bytes().endswith(content)
+
+
+WRONG = {
+    "another instance": (image("1.2.9.2"), ClassMismatch),
+    "another class": (image(SOPClassUID="1.2.840.10008.5.1.4.1.1.4"), ClassMismatch),
+    "no study": (image(StudyInstanceUID=None), ClassMismatch),
+    "a study that is no UID": (image(StudyInstanceUID="../../etc"), ClassMismatch),
+    "a series that is too long": (image(SeriesInstanceUID="1." * 40 + "1"), ClassMismatch),
+    "no class": (image(SOPClassUID=None), UnreadableDataset),
+    "nothing": (b"", UnreadableDataset),
+    "noise": (bytes(range(256)) * 40, UnreadableDataset),
+}
+
+
+@pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
+@pytest.mark.parametrize(("content", "error"), WRONG.values(), ids=WRONG)
+def test_an_object_that_is_not_what_was_announced_leaves_nothing(database, intake, tmp_path, content, error):
+    with pytest.raises(UnreadableDataset) as caught:
+        take(intake, content)
+
+    assert caught.type is error
+    assert (files(tmp_path), rows(database, instances, "id")) == ([], [])
+
+
+def test_a_full_disk_is_told_and_leaves_nothing(database, intake, tmp_path, monkeypatch):
+    def full(descriptor, chunk):
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr(os, "write", full)
+
+    with pytest.raises(StorageFull):
+        take(intake, image())
+
+    assert (files(tmp_path), rows(database, instances, "id")) == ([], [])
+
+
+def test_a_request_that_the_writer_never_took_leaves_no_file(database, make_intake, tmp_path):
+    idle = Writer(database)
+
+    with pytest.raises(Busy):
+        take(make_intake(idle, wait_seconds=0.05), image())
+
+    assert files(tmp_path) == []
+
+
+def test_a_stopping_writer_leaves_no_file(database, make_intake, tmp_path):
+    stopped = Writer(database)
+    stopped.stop(0.0)
+
+    with pytest.raises(Stopping):
+        take(make_intake(stopped), image())
+
+    assert files(tmp_path) == []
+
+
+def test_a_row_that_comes_after_the_wait_keeps_its_file(database, site, make_intake, writer, tmp_path):
+    plant(database, site, 1)
+    with database.write():
+        # The writer has taken the request and waits for our transaction.
+        with pytest.raises(Busy):
+            take(make_intake(writer, wait_seconds=0.3), image())
+        late = files(tmp_path)
+
+    writer.stop(10.0)
+    [(path,)] = rows(database, instances, "path")
+    assert files(tmp_path) == late == [path]
+
+
+def test_a_refused_commit_leaves_no_file(database, site, intake, tmp_path):
+    plant(database, site, 1)
+    with database.write() as tx:
+        tx.execute(text("DROP TABLE instance_conflicts"))
+
+    with pytest.raises(Exception, match="."):
+        take(intake, image())
+
+    assert files(tmp_path) == []
+
+
+def test_a_database_that_did_not_answer_is_asked_whether_the_file_has_a_row(database, site, make_intake, tmp_path):
+    class Failing:
+        """Writes like the real one, and then says that nobody knows."""
+
+        def __init__(self, commits):
+            self._writer = Writer(database)
+            self._commits = commits
+            if commits:
+                self._writer.start()
+
+        def submit(self, verb, request, size_bytes):
+            future = self._writer.submit(verb, request, size_bytes)
+            if self._commits:
+                future.result(20.0)
+            lost = type(future)()
+            lost.set_exception(DatabaseUnavailable("the database does not answer"))
+            return lost
+
+    plant(database, site, 1)
+
+    with pytest.raises(DatabaseUnavailable):
+        take(make_intake(Failing(commits=False)), image())
+    rolled_back = files(tmp_path)
+    with pytest.raises(DatabaseUnavailable):
+        take(make_intake(Failing(commits=True)), image())
+
+    [(path,)] = rows(database, instances, "path")
+    assert (rolled_back, files(tmp_path)) == ([], [path])
+
+
+def test_the_start_sweeps_what_no_row_names_and_nothing_else(database, site, intake, tmp_path):
+    plant(database, site, 1)
+    take(intake, image())
+    take(intake, image(PatientComments="other"))
+    acknowledged = files(tmp_path)
+    folder = (tmp_path / acknowledged[0]).parent
+    (folder / "900.dcm").write_bytes(b"no row")
+    (folder / "901.dcm.part").write_bytes(b"half")
+
+    swept = sweep_objects(database, ObjectFiles(tmp_path), FAR)
+
+    assert (swept.parts, swept.orphans) == (1, 1)
+    assert files(tmp_path) == acknowledged
+
+
+def test_a_batch_of_any_size_reads_with_the_same_number_of_statements(database, site, make_intake, tmp_path):
+    seen, statements = [], []
+
+    class Noting:
+        def submit(self, verb, request, size_bytes):
+            seen.append(request)
+            raise Stopping("noted")
+
+    intake = make_intake(Noting())
+    for number in range(1, 31):
+        plant(database, site, number)
+        says = {"PatientID": f"P{number}", "StudyInstanceUID": f"1.2.{number}"}
+        with pytest.raises(Stopping):
+            take(intake, image(f"1.2.9.{number}", **says), f"1.2.9.{number}")
+    counts = []
+    with database.write() as tx:
+        event.listen(tx, "before_cursor_execute", lambda *details: statements.append(details[2]))
+        for size in (2, 30):
+            statements.clear()
+            intake.verb.load(tx, seen[:size])
+            counts.append(len(statements))
+
+    assert counts[0] == counts[1]
