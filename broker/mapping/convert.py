@@ -37,7 +37,7 @@ class Converter:
         return b"".join(_explicit(body, self._forms))
 
     def recoded(self, body: bytes, encoder: Encoder) -> bytes:
-        """The same elements in another character set (and VR encoding); raises UnicodeError when the set is too small."""
+        """The same elements in another character set (and VR encoding); UnicodeError when it is too small."""
         return _recoded(body, self._forms, encoder, self._explicit)
 
     def texts(self, body: bytes) -> bool:

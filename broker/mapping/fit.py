@@ -1,4 +1,4 @@
-"""What a value representation holds: lengths, characters and forms (PS3.5 6.2), and what is cut when text is too long."""
+"""What a value representation holds: lengths, characters and forms (PS3.5 6.2), and where too long text is cut."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""How the elements of a step lie in their stored form; shared by what writes it (`encode`) and what reads it (`splice`).
+"""How the elements of a step lie in their stored form: for what writes it (`encode`) and what reads it (`splice`).
 
 Stored form: head, table, marks, elements.
   head      "MWL", format version, 8 bytes that name the layout, number of slots, number of marks

@@ -1,6 +1,6 @@
 """The path language of attribute rows: from "AL1[*]-3.2|3.1" to the pieces of a message that it names.
 
-Path: `[FAMILY:][OWNER/]SEG[sel]-field[rep].component.subcomponent`, alternatives of the place after the dash parted by `|`.
+Path: `[FAMILY:][OWNER/]SEG[sel]-field[rep].component.subcomponent`; alternatives after the dash are parted by `|`.
 """
 
 from __future__ import annotations

@@ -1,4 +1,4 @@
-"""The rows of a profile together: found by key and by place, and what the rules and the encoder need to know of them."""
+"""The rows of a profile together: found by key and by place, and what the rules need to know of them."""
 
 from __future__ import annotations
 
@@ -71,7 +71,7 @@ class RowSet:
 
     @cached_property
     def instants(self) -> frozenset[str]:
-        """Keys of dates and times that are read from the same sources beside each other: together they are one instant."""
+        """Keys of dates and times beside each other that are read from the same sources: together one instant."""
         dates = {(r.levels[:-1], r.sources): r for r in self.rows if r.transform == "date" and r.paths}
         times = {(r.levels[:-1], r.sources): r for r in self.rows if r.transform == "time" and r.paths}
         return frozenset(pair[place].key for place in dates.keys() & times.keys() for pair in (dates, times))
@@ -133,8 +133,8 @@ def _check_together(rows: RowSet) -> None:
             )
         places[row.levels] = row.key
         if row.follows and row.follows not in rows.by_key:
-            raise SettingsError("a row follows one that does not exist", row=row.key, setting="follows", value=row.follows,
-                                expected="the key of another row")  # fmt: skip
+            raise SettingsError("a row follows one that does not exist", row=row.key, setting="follows",
+                                value=row.follows, expected="the key of another row")  # fmt: skip
         if row.follows and rows.by_key[row.follows].follows:
             raise SettingsError("a row follows one that follows itself", row=row.key, setting="follows",
                                 value=row.follows, expected=rows.by_key[row.follows].follows)  # fmt: skip

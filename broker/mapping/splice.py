@@ -129,7 +129,7 @@ def plan(rows: RowSet, asked: Dataset, transfer_syntax_uid: str, *, absent_type_
     transfer_syntax_uid  Implicit or Explicit VR Little Endian
     absent_type_3  True: a type 3 attribute without a value is left out, not returned with zero length
     raises         ValueError for another transfer syntax
-    source         PS3.4 K.2.2.1.2, K.4.1.1.3.2; a sequence without keys in its item asks for all of it (K.2.2.1.2 note 4)
+    source         PS3.4 K.2.2.1.2, K.4.1.1.3.2; a sequence without keys in its item asks for all of it (note 4)
     """
     if transfer_syntax_uid not in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
         raise ValueError("answers are made in Implicit and Explicit VR Little Endian only")

@@ -21,8 +21,8 @@ UNITS: Mapping[str, tuple[str, Decimal]] = {
 _ALSO = {
     "kilogram": "kg", "kilograms": "kg", "kgs": "kg", "gram": "g", "grams": "g", "gm": "g", "lbs": "lb", "pound": "lb",
     "pounds": "lb", "[lb_av]": "lb", "[lb]": "lb", "[oz_av]": "oz", "meter": "m", "metre": "m", "meters": "m",
-    "centimeter": "cm", "centimetre": "cm", "inch": "in", "inches": "in", "[in_i]": "in", "[in_us]": "in", "[ft_i]": "ft",
-    "feet": "ft", "foot": "ft",
+    "centimeter": "cm", "centimetre": "cm", "inch": "in", "inches": "in", "[in_i]": "in", "[in_us]": "in",
+    "[ft_i]": "ft", "feet": "ft", "foot": "ft",
 }  # fmt: skip
 """Other spellings, UCUM's among them."""
 

@@ -1,0 +1,91 @@
+"""An order message in parts: the patient's segments, and one group for each order (ORC with its OBR)."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+
+from broker.hl7v2.reader import Delimiters, Message, Segment
+
+MOST_GROUPS = 1000
+"""Orders of one message; more are refused."""
+
+OF_THE_GROUP = frozenset({"ORC", "OBR", "TQ1", "IPC", "ZDS"})
+"""Segments that are never looked for outside an order's own group."""
+OF_THE_PATIENT = frozenset({"MSH", "PID", "PD1"})
+"""Segments that are never looked for in a group."""
+_TRANSPARENT = frozenset({"NTE", "PD1"})
+"""What may stand between a segment and its notes: PD1 follows PID, and the notes after it are the patient's."""
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """What one order sees of a message. number: from 1; 0 for the patient's part alone, which has no own segments."""
+
+    number: int
+    family: str
+    delimiters: Delimiters
+    patient: tuple[Segment, ...]
+    own: tuple[Segment, ...] = ()
+
+    def segments(self, name: str, owner: str = "") -> Sequence[Segment]:
+        """Segments of this name; with owner: those that belong to a segment of that name.
+
+        The group's own come first; where it has none, the patient's part is looked at.
+        """
+        if name not in OF_THE_PATIENT:
+            found = _named(self.own, name, owner)
+            if found or name in OF_THE_GROUP:
+                return found
+        return _named(self.patient, name, owner)
+
+    def first(self, name: str) -> Segment | None:
+        """The first segment of this name that the order sees."""
+        found = self.segments(name)
+        return found[0] if found else None
+
+
+def split(message: Message) -> tuple[Group, tuple[Group, ...]]:
+    """The patient's part, and a group for each order.
+
+    An OBR without ORC belongs to the ORC before it: it starts a group of its own that sees that ORC, and what stands
+    between that ORC and its first OBR (HL7 2.5.1 4.4.1).
+    """
+    marks = message.delimiters
+    family = message.header.field(9).split(marks.repetition, 1)[0].split(marks.component, 1)[0].strip()
+    patient: list[Segment] = []
+    found: list[list[Segment]] = []
+    for segment in message.segments:
+        if segment.name == "ORC" or (segment.name == "OBR" and (not found or _has_request(found[-1]))):
+            shared = list(_before_request(found[-1])) if segment.name == "OBR" and found else []
+            found.append([*shared, segment])
+        else:
+            (found[-1] if found else patient).append(segment)
+    head = Group(0, family, marks, tuple(patient))
+    groups = tuple(Group(n, family, marks, head.patient, tuple(own)) for n, own in enumerate(found, 1))
+    return head, groups
+
+
+def _has_request(segments: Sequence[Segment]) -> bool:
+    return any(segment.name == "OBR" for segment in segments)
+
+
+def _before_request(segments: Sequence[Segment]) -> Iterator[Segment]:
+    for segment in segments:
+        if segment.name == "OBR":
+            return
+        yield segment
+
+
+def _named(segments: Sequence[Segment], name: str, owner: str) -> list[Segment]:
+    if not owner:
+        return [segment for segment in segments if segment.name == name]
+    return [segment for at, segment in enumerate(segments) if segment.name == name and _belongs(segments, at, owner)]
+
+
+def _belongs(segments: Sequence[Segment], at: int, owner: str) -> bool:
+    """Notes belong to the segment right before them; other segments to the nearest one of the owner's name."""
+    above = [segment.name for segment in segments[:at]]
+    if segments[at].name != "NTE":
+        return owner in above
+    return next((name for name in reversed(above) if name not in _TRANSPARENT or name == owner), "") == owner

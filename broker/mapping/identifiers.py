@@ -1,0 +1,90 @@
+"""The numbers that say who and what an order is about, read where the rows say, each with its issuer beside it."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Iterator
+from dataclasses import replace
+
+from broker.domain.request import NO_ISSUER, Cause, Identifier, Issuer, Refusal
+from broker.mapping import fit
+from broker.mapping.groups import Group
+from broker.mapping.paths import DELETED, Path, Piece, Place, find
+from broker.mapping.row import PATIENT_ID, Row
+from broker.mapping.values import REPLACEMENT, OrderReader, Refused
+
+_FORBIDDEN = re.compile(rf"[\\\x00-\x1f\x7f-\x9f{REPLACEMENT}]")
+_IssuerOf = Callable[[Piece], Issuer]
+_CX_ISSUER = 4
+"""Component of a CX that names the assigning authority (HL7 2.5.1 2.A.14)."""
+
+
+def patient_identifiers(reader: OrderReader, patient: Group) -> tuple[Identifier, ...]:
+    """All numbers of the patient in the sender's order; raises Refused when there is none or one is no identifier."""
+    row = reader.rows.by_key[PATIENT_ID]
+    for path in row.paths:
+        found = tuple(_checked(row, patient, number) for number in _numbers(row, path, patient, _of_cx))
+        if found:
+            return found
+    raise Refused(Refusal(Cause.MISSING, PATIENT_ID))
+
+
+def identifier(reader: OrderReader, key: str, group: Group) -> Identifier | None:
+    """A number of the order, its issuer from the same field (EI.2 to EI.4); None when none was sent."""
+    row = reader.rows.by_key.get(key)
+    if row is None:
+        return None
+    sent = [number for path in row.paths for number in _numbers(row, path, group, _of_ei)]
+    if not sent:
+        if any(piece.deleted for path in row.paths for piece in find(path, group)):
+            reader.warn(row, "an identifier cannot be deleted, kept")
+        return None
+    if any(number.value != sent[0].value for number in sent):
+        reader.warn(row, "its sources differ, the first counts")
+    return _checked(row, group, sent[0])
+
+
+def _numbers(row: Row, path: Path, group: Group, issuer_of: _IssuerOf) -> Iterator[Identifier]:
+    for place in path.places:
+        whole = replace(path, places=(replace(place, component=0, last=0, subcomponent=0),))
+        for field in find(whole, group):
+            value = _value(row, place, field)
+            if value:
+                yield Identifier(value, issuer_of(field) if place.component <= 1 else NO_ISSUER)
+
+
+def _value(row: Row, place: Place, field: Piece) -> str:
+    component = field.piece(place.component or 1)
+    chosen = component.piece(place.subcomponent or 1)
+    if DELETED in (field.raw, component.raw, chosen.raw):
+        return ""
+    text = chosen.text().strip()
+    if row.transform == "upper":
+        text = text.upper()
+    return row.values.get(text, row.values.get("*", text)) if row.values else text
+
+
+def _of_cx(field: Piece) -> Issuer:
+    return _issuer(field.piece(_CX_ISSUER).parts())
+
+
+def _of_ei(field: Piece) -> Issuer:
+    return _issuer(field.parts()[1:])
+
+
+def _issuer(parts: list[str]) -> Issuer:
+    namespace, universal_id, kind = ([*parts, "", "", ""])[:3]
+    return Issuer(namespace or None, universal_id or None, kind or None) if namespace or universal_id else NO_ISSUER
+
+
+def _checked(row: Row, group: Group, number: Identifier) -> Identifier:
+    """An identifier is taken whole or refused: never shortened, never mended."""
+    if _FORBIDDEN.search(number.value):
+        raise Refused(Refusal(Cause.UNREADABLE, row.key, group.number, "characters that no identifier may have"))
+    problem = fit.check(row.vr, number.value)
+    if len(number.value) > fit.LENGTHS.get(row.vr, 64):
+        problem = fit.Problem.TOO_LONG
+    if problem is not None:
+        cause = Cause.TOO_LONG if problem is fit.Problem.TOO_LONG else Cause.UNREADABLE
+        raise Refused(Refusal(cause, row.key, group.number))
+    return number
