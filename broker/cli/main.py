@@ -5,9 +5,11 @@ from __future__ import annotations
 import sys
 from typing import Annotated
 
+import structlog
 import typer
 
 import broker
+from broker import log
 from broker.cli import alarms, messages, orders, send, worklist
 from broker.cli.demo import demo
 from broker.cli.flags import SERVICE, STORE, takes_settings
@@ -44,6 +46,7 @@ def root(
 
 def main() -> None:
     """Run one command and end the process with its exit code."""
+    log.configure("auto")
     try:
         app()
     except SettingsError as error:
@@ -51,6 +54,11 @@ def main() -> None:
         sys.exit(WRONG_USE)
     except BrokerError as error:
         remark(f"mwl-broker: {error}")
+        sys.exit(FAILED)
+    except Exception as error:
+        # A traceback's text may quote values of a patient; the log keeps its kind and its places.
+        structlog.get_logger().critical("process.failed", exc_info=error)
+        remark("mwl-broker: ended by a fault of its own; the log line above says where")
         sys.exit(FAILED)
 
 

@@ -100,7 +100,7 @@ class RunningBroker:
 
     def _all_alarms(self) -> list[Any]:
         with self._database.read() as tx:
-            return list_alarms(tx, open_only=False, limit=10_000)
+            return list_alarms(tx, acknowledged=True, limit=10_000)
 
 
 @contextmanager

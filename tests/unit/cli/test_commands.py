@@ -209,3 +209,19 @@ def test_migrate_makes_the_database(run, tmp_path: Path) -> None:  # type: ignor
     assert run("migrate", "--data", tmp_path / "new").code == 0
 
     open_database(None, tmp_path / "new", migrate=False).close()
+
+
+def test_a_fault_of_our_own_ends_with_1_and_shows_where_but_not_what(  # type: ignore[no-untyped-def]
+    run, data: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise ValueError("DOE^JANE")
+
+    monkeypatch.setattr("broker.cli.orders.list_orders", fail)
+
+    ran = run("orders", "list", "--data", data)
+
+    assert ran.code == 1
+    assert "ValueError" in ran.err
+    assert "test_commands.py" in ran.err
+    assert "DOE" not in ran.err + ran.out

@@ -1,0 +1,115 @@
+"""The house: opened in order, closed in reverse, and closed again when one part cannot start."""
+
+from __future__ import annotations
+
+import json
+import socket
+import threading
+import time
+import urllib.request
+from collections.abc import Iterator
+from pathlib import Path
+
+import pytest
+
+from broker.app import Broker, site_file, stop_together
+from broker.data_folder import DataFolder
+from broker.errors import AlreadyRunning, SettingsError
+from broker.settings import Settings
+
+FREE = {"hl7_port": 0, "dicom_port": 0, "http_port": 0}
+
+
+def settings(data: Path, **changed: object) -> Settings:
+    return Settings.load({}, {"data": data, **FREE, **changed})
+
+
+@pytest.fixture
+def house(tmp_path: Path) -> Iterator[Broker]:
+    broker = Broker(settings(tmp_path / "data"))
+    broker.start()
+    yield broker
+    broker.stop()
+
+
+def is_open(port: int) -> bool:
+    with socket.socket() as probe:
+        return probe.connect_ex(("127.0.0.1", port)) == 0
+
+
+def test_a_started_house_tells_its_ports_and_is_ready(house: Broker) -> None:
+    told = json.loads((house.settings.data / "ports.json").read_text())
+    with urllib.request.urlopen(f"http://127.0.0.1:{told['http']}/health/ready", timeout=5) as answer:
+        body = json.loads(answer.read())
+
+    assert told == house.ports
+    assert sorted(told) == ["dicom", "hl7", "http"]
+    assert body["parts"] == {"writer": True, "hl7": True, "dicom": True, "database": True}
+
+
+def test_a_stopped_house_is_closed_and_may_be_stopped_again(house: Broker) -> None:
+    house.stop()
+    house.stop()
+
+    assert [is_open(port) for port in house.ports.values()] == [False, False, False]
+    assert not (house.settings.data / "ports.json").exists()
+    DataFolder(house.settings.data).take()
+
+
+def test_a_second_house_on_the_same_folder_is_refused_and_the_first_goes_on(house: Broker) -> None:
+    with pytest.raises(AlreadyRunning, match="another broker runs on this data folder"):
+        Broker(settings(house.settings.data)).start()
+
+    assert all(is_open(port) for port in house.ports.values())
+
+
+@pytest.mark.parametrize("door", ["hl7", "dicom", "http"])
+def test_a_taken_port_closes_what_was_open_already(house: Broker, tmp_path: Path, door: str) -> None:
+    second = Broker(settings(tmp_path / "second", **{f"{door}_port": house.ports[door]}))
+
+    with pytest.raises(AlreadyRunning) as caught:
+        second.start()
+
+    assert caught.value.facts["port"] == house.ports[door]
+    assert not any(is_open(port) for name, port in second.ports.items() if name != door)
+    DataFolder(tmp_path / "second").take()
+
+
+def test_a_wrong_profile_stops_the_start_and_frees_the_folder(tmp_path: Path) -> None:
+    (tmp_path / "site.toml").write_text("no_such_key = 1\n")
+
+    with pytest.raises(SettingsError, match="site.toml"):
+        Broker(settings(tmp_path)).start()
+
+    DataFolder(tmp_path).take()
+
+
+def test_the_named_profile_wins_over_the_folders_own_and_that_over_the_built_in(tmp_path: Path) -> None:
+    assert site_file(settings(tmp_path)) is None
+
+    (tmp_path / "site.toml").write_text("")
+
+    assert site_file(settings(tmp_path)) == tmp_path / "site.toml"
+    assert site_file(settings(tmp_path, site="other.toml")) == Path("other.toml")
+
+
+def test_a_door_that_does_not_close_keeps_nobody_waiting_beyond_the_grace_time() -> None:
+    released = threading.Event()
+
+    class Stuck:
+        name = "stuck"
+
+        def start(self) -> None: ...
+
+        def stop(self, grace_seconds: float) -> None:
+            released.wait(20)
+
+        def ready(self) -> bool:
+            return True
+
+    began = time.monotonic()
+    stop_together([Stuck(), Stuck()], 0.1)
+    took = time.monotonic() - began
+    released.set()
+
+    assert took < 1.5
