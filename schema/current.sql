@@ -7,7 +7,7 @@
 
 -- Next free number of each counter; processes take blocks from it.
 CREATE TABLE id_blocks (
-    name VARCHAR(40) COLLATE "C" NOT NULL,  -- the counter: a table, or accession, procedure_number, step_number, objects
+    name VARCHAR(40) COLLATE "C" NOT NULL,  -- the counter: a table, or accession, procedure_number, step_number
     next BIGINT NOT NULL,  -- first number that no process has taken
     CONSTRAINT pk_id_blocks PRIMARY KEY (name)
 );

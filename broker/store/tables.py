@@ -40,7 +40,7 @@ id_blocks = Table(
         "name",
         label(40),
         primary_key=True,
-        comment="the counter: a table, or accession, procedure_number, step_number, objects",
+        comment="the counter: a table, or accession, procedure_number, step_number",
     ),
     Column("next", BigInteger, nullable=False, comment="first number that no process has taken"),
     comment="Next free number of each counter; processes take blocks from it.",
