@@ -115,7 +115,7 @@ def study_index(tx: Connection, study_uids: Iterable[str], series_uids: Iterable
     query = (
         select(studies.c.id, studies.c.study_uid, studies.c.patient_number, studies.c.patient_issuer, series.c.id,
                series.c.series_uid)
-        .outerjoin(series, wanted)
+        .select_from(studies.outerjoin(series, wanted))
         .where(is_any(tx.dialect.name, studies.c.study_uid, "studies"))
     )  # fmt: skip
     index = StudyIndex({}, {})

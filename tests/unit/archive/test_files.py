@@ -117,17 +117,19 @@ def test_the_file_is_synced_before_it_gets_its_name_and_its_folders_after(files,
 @pytest.mark.parametrize("code", [errno.ENOSPC, errno.EDQUOT, errno.EACCES, errno.EROFS, errno.EIO])
 def test_a_full_or_forbidden_disk_leaves_no_half_file(files, tmp_path, monkeypatch, code):
     write = os.write
-    monkeypatch.setattr(os, "write", lambda descriptor, chunk: _refuse(code) if len(chunk) < 100 else write(descriptor, chunk))
+
+    def short_of_room(descriptor, chunk):
+        if len(chunk) < 100:
+            raise OSError(code, os.strerror(code))
+        return write(descriptor, chunk)
+
+    monkeypatch.setattr(os, "write", short_of_room)
 
     with pytest.raises(StorageFull) as caught:
         files.write(1, DAY, META, BytesIO(b"x"))
 
     assert caught.value.facts["errno"] == code
     assert names(tmp_path) == []
-
-
-def _refuse(code):
-    raise OSError(code, os.strerror(code))
 
 
 def test_a_folder_that_is_a_file_is_no_room(files, tmp_path):

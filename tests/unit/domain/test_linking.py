@@ -83,7 +83,8 @@ SAYS = {
         {"step_id": "S1000", "requested_procedure_id": "RP1", "accession": "A999", "study_uid": "1.2.110",
          "modality": "MR"},
         Link(11, 110, 1101, How.STUDY_UID, Sure.LIKELY)),
-    "Study UID of a procedure with one step": ({"study_uid": "1.2.100"}, Link(10, 100, 1000, How.STUDY_UID, Sure.CERTAIN)),
+    "Study UID of a procedure with one step": (
+        {"study_uid": "1.2.100"}, Link(10, 100, 1000, How.STUDY_UID, Sure.CERTAIN)),
     "Study UID before accession": (
         {"study_uid": "1.2.100", "accession": "A110"}, Link(10, 100, 1000, How.STUDY_UID, Sure.CERTAIN)),
     "several steps: the one of the modality": (
@@ -188,10 +189,13 @@ def test_the_same_identifier_with_another_name_or_birth_date_is_linked_and_flagg
 
 ALIASES = {
     "a step id that we had made": (
-        Alias(AliasKind.STEP_ID, "SPS7", NO_ISSUER, 10, 100, 1000), {"step_id": "SPS7", "requested_procedure_id": "RP1"}),
+        Alias(AliasKind.STEP_ID, "SPS7", NO_ISSUER, 10, 100, 1000),
+        {"step_id": "SPS7", "requested_procedure_id": "RP1"}),
     "a procedure id that we had made": (
-        Alias(AliasKind.PROCEDURE_ID, "RP7", NO_ISSUER, 10, 100), {"step_id": "S1000", "requested_procedure_id": "RP7"}),
-    "a Study UID that a modality made": (Alias(AliasKind.STUDY_UID, "2.25.7", NO_ISSUER, 10, 100), {"study_uid": "2.25.7"}),
+        Alias(AliasKind.PROCEDURE_ID, "RP7", NO_ISSUER, 10, 100),
+        {"step_id": "S1000", "requested_procedure_id": "RP7"}),
+    "a Study UID that a modality made": (
+        Alias(AliasKind.STUDY_UID, "2.25.7", NO_ISSUER, 10, 100), {"study_uid": "2.25.7"}),
     "an accession that we had made": (Alias(AliasKind.ACCESSION, "B7", NO_ISSUER, 10, 100), {"accession": "B7"}),
     "an accession of the whole order": (Alias(AliasKind.ACCESSION, "B7", NO_ISSUER, 10), {"accession": "B7"}),
 }  # fmt: skip
