@@ -50,9 +50,8 @@ WAITING_PDUS = 32
 CLOSING = "Sta13"
 """PS3.8 Table 9-10: awaiting the close of the transport connection."""
 
-REJECTED_PERMANENT, BY_SERVICE_USER = 1, 1
-CALLING_NOT_RECOGNIZED, CALLED_NOT_RECOGNIZED = 3, 7
-"""A-ASSOCIATE-RJ result, source and reasons (PS3.8 9.3.4)."""
+REJECTED_PERMANENT, BY_SERVICE_USER, CALLING_NOT_RECOGNIZED = 1, 1, 3
+"""A-ASSOCIATE-RJ result, source and reason (PS3.8 9.3.4)."""
 
 log = structlog.get_logger()
 
@@ -268,14 +267,11 @@ def _log_association(event: evt.Event, what: str) -> None:
 
 
 def _check_peer(event: evt.Event, peers: PeerRules) -> None:
-    """Reject an association that the profile does not allow."""
+    """Reject an association that the profile does not allow; every called title is ours."""
     peer = peer_of(event.assoc)
     if peers.allows(peer.calling_ae_title, peer.called_ae_title):
         return
-    called_is_wrong = getattr(peers, "allows_called", lambda title: True)
-    known = called_is_wrong(peer.called_ae_title)
-    reason = CALLING_NOT_RECOGNIZED if known else CALLED_NOT_RECOGNIZED
-    event.assoc.acse.send_reject(REJECTED_PERMANENT, BY_SERVICE_USER, reason)
+    event.assoc.acse.send_reject(REJECTED_PERMANENT, BY_SERVICE_USER, CALLING_NOT_RECOGNIZED)
     _log_association(event, "rejected")
     event.assoc.kill()
 

@@ -32,8 +32,13 @@ class WorklistService:
     def __call__(self, request: Request) -> Iterator[Reply]:
         """Pending answers and a final one. raises BrokerError: the door's table says which status each is."""
         began = time.monotonic()
+        calling = request.peer.calling_ae_title
         query = read_query(
-            self.site.rows, _identifier(request), request.context.transfer_syntax, request.peer.calling_ae_title
+            self.site.rows,
+            _identifier(request),
+            request.context.transfer_syntax,
+            calling,
+            absent_type_3=self.site.peers.absent_type_3(calling),
         )
         answers = 0
         for step in answer_worklist(self.database, self.site, query, request.cancelled):
@@ -44,7 +49,7 @@ class WorklistService:
         cancelled = request.cancelled()
         log.info(
             "dicom.worklist",
-            calling_ae_title=request.peer.calling_ae_title,
+            calling_ae_title=calling,
             peer=request.peer.address,
             answers=answers,
             cancelled=cancelled,

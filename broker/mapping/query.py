@@ -66,14 +66,22 @@ class WorklistQuery:
         return self.asked_station or self.calling_ae_title
 
 
-def read_query(rows: RowSet, identifier: bytes, transfer_syntax_uid: str, calling_ae_title: str) -> WorklistQuery:
+def read_query(
+    rows: RowSet,
+    identifier: bytes,
+    transfer_syntax_uid: str,
+    calling_ae_title: str,
+    *,
+    absent_type_3: bool = False,
+) -> WorklistQuery:
     """Read a C-FIND identifier.
 
     A key without a row, or whose row has match = "none", filters nothing (PS3.4 K.2.2.1.1.2). A key of several values
     that is no UID is read as alternatives: PS3.4 leaves it undefined.
 
-    raises  UnreadableDataset, with the offending tags, when the identifier does not parse, a sequence key holds more
-            than one item, or a date or time is none
+    absent_type_3  type 3 attributes without a value are left out of answers
+    raises         UnreadableDataset, with the offending tags, when the identifier does not parse, a sequence key holds
+                   more than one item, or a date or time is none
     """
     asked = read_dataset(identifier, transfer_syntax_uid)
     reader = _Reader(rows, charset_of(asked))
@@ -81,16 +89,16 @@ def read_query(rows: RowSet, identifier: bytes, transfer_syntax_uid: str, callin
     parts += start_predicates(reader.date, reader.time, START_TIME)
     return WorklistQuery(
         tree=All(tuple(parts)),
-        plan=_planned(rows, asked, transfer_syntax_uid),
+        plan=_planned(rows, asked, transfer_syntax_uid, absent_type_3),
         asked_station=reader.station,
         calling_ae_title=calling_ae_title,
         names_status=reader.names_status,
     )
 
 
-def _planned(rows: RowSet, asked: Dataset, transfer_syntax_uid: str) -> Plan:
+def _planned(rows: RowSet, asked: Dataset, transfer_syntax_uid: str, absent_type_3: bool) -> Plan:
     try:
-        return plan(rows, asked, transfer_syntax_uid)
+        return plan(rows, asked, transfer_syntax_uid, absent_type_3=absent_type_3)
     except Exception:
         # A value that is none of its VR: it is the peer's, and the library's text may quote it.
         raise UnreadableDataset("the identifier holds a value that cannot be read") from None
