@@ -18,10 +18,11 @@ _LONG = frozenset({"SQ", "UC", "UR", "UT"})
 
 @dataclass(frozen=True, slots=True)
 class _Form:
-    """How one attribute is written. head: tag and VR, for long VRs the reserved bytes too; inside: of a sequence."""
+    """How one attribute is written. head: tag and VR, for VRs that are not short the reserved bytes too."""
 
     head: bytes
     vr: str
+    short: bool
     inside: Mapping[bytes, _Form]
 
 
@@ -63,7 +64,8 @@ def _member_forms(members: Iterable[Row]) -> dict[bytes, _Form]:
 
 
 def _form(row: Row, inside: Mapping[bytes, _Form]) -> _Form:
-    return _Form(tag_bytes(row.tag) + row.vr.encode() + (b"\0\0" if row.vr in _LONG else b""), row.vr, inside)
+    long = row.vr in _LONG
+    return _Form(tag_bytes(row.tag) + row.vr.encode() + (b"\0\0" if long else b""), row.vr, not long, inside)
 
 
 def _explicit(data: bytes, forms: Mapping[bytes, _Form]) -> list[bytes]:
@@ -71,15 +73,19 @@ def _explicit(data: bytes, forms: Mapping[bytes, _Form]) -> list[bytes]:
     at, end = 0, len(data)
     while at < end:
         form = forms[data[at : at + 4]]
-        length = data[at + 4 : at + 8]
         begin = at + 8
-        at = begin + int.from_bytes(length, "little")
         if form.vr == "SQ":
+            at = begin + int.from_bytes(data[at + 4 : begin], "little")
             items = _explicit_items(data[begin:at], form.inside)
             chunks += (form.head, pack("<I", len(items)), items)
-        elif len(form.head) == 6:
-            chunks += (form.head, length[:2], data[begin:at])
+        elif form.short:
+            # Tag, VR, the lower half of the length, and the value, which begins at the same place as before.
+            length = data[at + 4 : at + 6]
+            at = begin + int.from_bytes(length, "little")
+            chunks += (form.head, length, data[begin:at])
         else:
+            length = data[at + 4 : begin]
+            at = begin + int.from_bytes(length, "little")
             chunks += (form.head, length, data[begin:at])
     return chunks
 
@@ -107,7 +113,7 @@ def _recoded(data: bytes, forms: Mapping[bytes, _Form], encoder: Encoder, explic
             value = _recoded_items(value, form.inside, encoder, explicit)
         elif form.vr in TEXT and not value.isascii():
             value = padded(form.vr, encoder(form.vr, value.decode().rstrip(" ")))
-        short = explicit and len(form.head) == 6
+        short = explicit and form.short
         chunks += (form.head if explicit else form.head[:4], pack("<H" if short else "<I", len(value)), value)
     return b"".join(chunks)
 

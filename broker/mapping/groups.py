@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
 
 from broker.hl7v2.reader import Delimiters, Message, Segment
 
@@ -18,31 +17,45 @@ _TRANSPARENT = frozenset({"NTE", "PD1"})
 """What may stand between a segment and its notes: PD1 follows PID, and the notes after it are the patient's."""
 
 
-@dataclass(frozen=True, slots=True)
 class Group:
     """What one order sees of a message. number: from 1; 0 for the patient's part alone, which has no own segments."""
 
-    number: int
-    family: str
-    delimiters: Delimiters
-    patient: tuple[Segment, ...]
-    own: tuple[Segment, ...] = ()
+    def __init__(
+        self,
+        number: int,
+        family: str,
+        delimiters: Delimiters,
+        patient: tuple[Segment, ...],
+        own: tuple[Segment, ...] = (),
+    ) -> None:
+        self.number = number
+        self.family = family
+        self.delimiters = delimiters
+        self.patient = patient
+        self.own = own
+        self._found: dict[tuple[str, str], Sequence[Segment]] = {}
 
     def segments(self, name: str, owner: str = "") -> Sequence[Segment]:
         """Segments of this name; with owner: those that belong to a segment of that name.
 
         The group's own come first; where it has none, the patient's part is looked at.
         """
-        if name not in OF_THE_PATIENT:
-            found = _named(self.own, name, owner)
-            if found or name in OF_THE_GROUP:
-                return found
-        return _named(self.patient, name, owner)
+        found = self._found.get((name, owner))
+        if found is None:
+            found = self._found[name, owner] = self._search(name, owner)
+        return found
 
     def first(self, name: str) -> Segment | None:
         """The first segment of this name that the order sees."""
         found = self.segments(name)
         return found[0] if found else None
+
+    def _search(self, name: str, owner: str) -> Sequence[Segment]:
+        if name not in OF_THE_PATIENT:
+            found = _named(self.own, name, owner)
+            if found or name in OF_THE_GROUP:
+                return found
+        return _named(self.patient, name, owner)
 
 
 def split(message: Message) -> tuple[Group, tuple[Group, ...]]:

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
-from dataclasses import replace
 
 from broker.domain.request import NO_ISSUER, Cause, Identifier, Issuer, Refusal
 from broker.mapping import fit
@@ -46,7 +45,9 @@ def identifier(reader: OrderReader, key: str, group: Group) -> Identifier | None
 
 def _numbers(row: Row, path: Path, group: Group, issuer_of: _IssuerOf) -> Iterator[Identifier]:
     for place in path.places:
-        whole = replace(path, places=(replace(place, component=0, last=0, subcomponent=0),))
+        whole = Path(
+            path.text, path.family, path.owner, path.segment, path.selector, (Place(place.field, place.repetition),)
+        )
         for field in find(whole, group):
             value = _value(row, place, field)
             if value:

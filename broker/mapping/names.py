@@ -46,7 +46,7 @@ def from_cnn(piece: Piece) -> str:
 
 def in_groups(alphabetic: str, ideographic: str, phonetic: str) -> str:
     """Join the groups of a name; ideographs in the first group move to the second (PS3.5 6.2.1.2)."""
-    if any(_is_ideograph(char) for char in alphabetic):
+    if not alphabetic.isascii() and any(_is_ideograph(char) for char in alphabetic):
         alphabetic, ideographic = "", ideographic or alphabetic
     return f"{alphabetic}={ideographic}={phonetic}".rstrip("=")
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
+from functools import cached_property
 from typing import Protocol
 
 from broker.errors import SettingsError
@@ -52,7 +53,7 @@ class Selector:
     text: str = ""
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True)
 class Path:
     """One HL7 source. places: alternatives, of which the first with a value counts, in each repetition."""
 
@@ -62,6 +63,11 @@ class Path:
     segment: str
     selector: Selector
     places: tuple[Place, ...]
+
+    @cached_property
+    def simple(self) -> bool:
+        """One piece of the first segment, as most paths name."""
+        return len(self.places) == 1 and self.places[0].repetition != ALL and self.selector == Selector()
 
 
 @dataclass(frozen=True, slots=True)
@@ -194,6 +200,10 @@ def find(path: Path, scope: Scope) -> list[Piece]:
     """The pieces a path names in an order, those without a value left out; a deleted one says so itself."""
     if path.family and path.family != scope.family:
         return []
+    place = path.places[0]
+    if path.simple:
+        found = scope.segments(path.segment, path.owner)
+        return _pieces(place, found[0], place.repetition - 1, scope.delimiters) if found else []
     return [piece for segment in _selected(path, scope) for piece in _in_segment(path, segment, scope.delimiters)]
 
 
@@ -225,12 +235,16 @@ def _repetitions(path: Path, segment: Segment, delimiters: Delimiters) -> Sequen
 
 def _pieces(place: Place, segment: Segment, index: int, delimiters: Delimiters) -> list[Piece]:
     """The piece at a place in the index-th repetition (from 0), in a list that is empty when it has no value."""
-    repetitions = segment.field(place.field).split(delimiters.repetition)
-    raw = repetitions[index] if index < len(repetitions) else ""
+    raw = segment.field(place.field)
+    if not raw:
+        return []
+    if index or delimiters.repetition in raw:
+        repetitions = raw.split(delimiters.repetition)
+        raw = repetitions[index] if index < len(repetitions) else ""
     splitter = delimiters.component
     if place.component and raw != DELETED:
         raw, splitter = _component(place, raw, delimiters)
-    if not raw.strip(f" {delimiters.component}{delimiters.subcomponent}"):
+    if not raw or not raw.strip(f" {delimiters.component}{delimiters.subcomponent}"):
         return []
     return [Piece(raw, splitter, delimiters, segment)]
 

@@ -105,6 +105,7 @@ class Row:
     vm       as the dictionary has it: "1", "1-n" ...
     owner    whose value it is: "patient", "visit" or "step"
     members  of a sequence whose items a transform makes: what an item may hold
+    paths    the sources in a message; facts: those of the house
     """
 
     key: str
@@ -124,6 +125,13 @@ class Row:
     title: str = ""
     owner: str = "step"
     members: tuple[Row, ...] = ()
+    paths: tuple[Path, ...] = field(init=False)
+    facts: tuple[Fact, ...] = field(init=False)
+
+    def __post_init__(self) -> None:
+        # Computed once: they are asked for with every message.
+        object.__setattr__(self, "paths", tuple(s for s in self.sources if isinstance(s, Path)))
+        object.__setattr__(self, "facts", tuple(s for s in self.sources if isinstance(s, Fact)))
 
     @property
     def tag(self) -> int:
@@ -138,14 +146,6 @@ class Row:
     def multi(self) -> bool:
         """May hold several values (of text), so that its value is a list."""
         return self.vm != "1" and self.vr != "SQ"
-
-    @property
-    def paths(self) -> tuple[Path, ...]:
-        return tuple(source for source in self.sources if isinstance(source, Path))
-
-    @property
-    def facts(self) -> tuple[Fact, ...]:
-        return tuple(source for source in self.sources if isinstance(source, Fact))
 
 
 def build_row(key: str, spec: RowSpec) -> Row:

@@ -8,6 +8,7 @@ from struct import pack, unpack_from
 from typing import Any
 
 from pydicom.dataset import Dataset
+from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from broker.domain.request import Value
@@ -150,23 +151,32 @@ class _Planner:
     def parts(self, slots: tuple[Slot, ...], asked: Dataset) -> tuple[_Part, ...]:
         by_tag = {slot.row.tag: slot for slot in slots}
         found: list[_Part] = []
-        for tag in sorted(int(tag) for tag in asked.keys()):  # noqa: SIM118 - a dataset is iterated by element
+        for tag in _tags(asked):
             slot = by_tag.get(tag)
             if slot is not None:
-                found += self._part(slot, asked[tag].value)
-            elif tag & 0xFFFF and tag not in _IDENTIFIER_LEVEL:
-                self.unsupported = True
+                found += self._part(slot, asked)
+            else:
+                self._unsupported_key(tag)
         return _merged(found)
 
-    def _part(self, slot: Slot, value: Any) -> list[_Part]:
-        if slot.row.match == "none" and _has_value(value):
+    def _unsupported_key(self, tag: int) -> None:
+        if tag & 0xFFFF and tag not in _IDENTIFIER_LEVEL:
             self.unsupported = True
-        if slot.row.vr != "SQ" or not _keys_inside(value):
+
+    def _part(self, slot: Slot, asked: Dataset) -> list[_Part]:
+        self._note_unmatched(slot.row, asked)
+        item = _item_with_keys(asked, slot.row.tag) if slot.row.vr == "SQ" else None
+        if item is None:
             return self._whole(slot)
         if slot.children:
-            return [_Chosen(slot.number, slot.row.tag, self.parts(slot.children, value[0]))]
+            return [_Chosen(slot.number, slot.row.tag, self.parts(slot.children, item))]
         known_only = self._absent_type_3 and slot.row.returns == "3"
-        return [_Items(slot.number, slot.row.tag, known_only, self._members(slot.row, value[0]))]
+        return [_Items(slot.number, slot.row.tag, known_only, self._members(slot.row, item))]
+
+    def _note_unmatched(self, row: Row, asked: Dataset) -> None:
+        """A value asked of an attribute that is not matched is ignored, and that is said (PS3.4 K.2.2.1.1.2)."""
+        if row.match == "none" and _has_value(asked, row.tag):
+            self.unsupported = True
 
     def _whole(self, slot: Slot) -> list[_Part]:
         if slot.row.key == STATION:
@@ -182,31 +192,36 @@ class _Planner:
     def _members(self, row: Row, asked: Dataset) -> Mapping[int, Any]:
         by_tag = {member.tag: member for member in row.members}
         found: dict[int, Any] = {}
-        for tag in (int(tag) for tag in asked.keys()):  # noqa: SIM118
+        for tag in _tags(asked):
             member = by_tag.get(tag)
             if member is None:
-                self.unsupported |= bool(tag & 0xFFFF) and tag not in _IDENTIFIER_LEVEL
+                self._unsupported_key(tag)
                 continue
-            value = asked[tag].value
-            if member.match == "none" and _has_value(value):
-                self.unsupported = True
-            inside = member.vr == "SQ" and _keys_inside(value)
-            found[tag] = self._members(member, value[0]) if inside else None
+            self._note_unmatched(member, asked)
+            item = _item_with_keys(asked, tag) if member.vr == "SQ" else None
+            found[tag] = None if item is None else self._members(member, item)
         return found
 
 
-def _keys_inside(value: Any) -> bool:
-    return bool(value) and len(value[0]) > 0
+def _tags(dataset: Dataset) -> list[int]:
+    """Tags, ascending; iterating over a dataset would convert every value."""
+    return sorted(int(tag) for tag in dataset.keys())  # noqa: SIM118
 
 
-def _has_value(value: Any) -> bool:
-    if isinstance(value, Dataset):
-        return any(_has_value(element.value) for element in value)
-    if value is None or isinstance(value, (str, bytes, int, float)):
-        return value not in (None, "", b"")
-    if hasattr(value, "__iter__"):
-        return any(_has_value(part) for part in value)
-    return str(value) != ""
+def _item_with_keys(asked: Dataset, tag: int) -> Dataset | None:
+    """The item of a sequence key; None when it asks for all of it: no item, or an empty one."""
+    items = asked[tag].value
+    return items[0] if isinstance(items, Sequence) and items and len(items[0]) else None
+
+
+def _has_value(asked: Dataset, tag: int) -> bool:
+    """Whether a key holds a value; a value of any other kind than its VR's is one too."""
+    raw = getattr(asked.get_item(tag), "value", None)
+    if isinstance(raw, Sequence):
+        return any(_has_value(item, inner) for item in raw for inner in _tags(item))
+    if isinstance(raw, bytes):
+        return raw.strip(b" \0") != b""
+    return raw is not None and str(raw) not in ("", "[]")
 
 
 def _below(slot: Slot) -> Iterator[Slot]:
