@@ -137,8 +137,17 @@ def test_a_change_after_completion_is_kept_but_not_shown(broker, case):
 
 
 def test_stamps_of_different_fields_are_not_compared(broker, case):
-    broker.send(case.order(order_time=NOON))
+    broker.send(case.order(order_time=NOON, header={"message_time": ""}))
 
     broker.send(case.order(control="XO", order_time="", start="20260309090000", header={"message_time": EARLY}))
 
     assert step_of(broker.item(case)).ScheduledProcedureStepStartDate == "20260309"
+
+
+def test_without_an_order_time_the_message_time_decides(broker, case):
+    broker.send(case.order(order_time="", header={"message_time": NOON}))
+
+    answer = broker.send(case.order(control="CA", order_time="", header={"message_time": EARLY}))
+
+    assert answer.code == "AA"
+    assert len(broker.items(case)) == 1

@@ -66,7 +66,7 @@ def test_one_row_changes_what_an_order_control_does(broker_with, case):
 @pytest.mark.parametrize("name", ["accession", "study_uid", "requested_procedure_id", "step_id", "start", "modality"])
 def test_a_missing_value_may_be_a_reason_to_refuse(broker_with, case, name):
     broker = broker_with(f'[missing]\n{name} = "reject"\n')
-    field = "start" if name == "start" else name
+    field = {"requested_procedure_id": "procedure_id"}.get(name, name)
 
     answer = broker.send(case.order(**{field: ""}))
 
