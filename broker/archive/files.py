@@ -32,7 +32,7 @@ IMPLEMENTATION_CLASS_UID = "2.25.163592630451311935738385319230825097890"
 IMPLEMENTATION_VERSION = "MWL-BROKER"
 SWEEP_AT_ONCE = 500
 MOST_ORPHANS = 1_000
-"""Files without a row that a kill can leave are those in hand; more of them are another database's archive."""
+"""Files without a row that a kill can leave are those in hand; more of them are an archive whose rows are lost."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,7 +65,11 @@ class WrittenObject:
 
 @dataclass(frozen=True, slots=True)
 class Swept:
-    """What the start found. kept: files without a row that were left, because there were too many to be a kill's."""
+    """What the start found.
+
+    parts, orphans  half files and files without a row, removed
+    kept            files without a row that were left: too many to be a kill's
+    """
 
     parts: int = 0
     orphans: int = 0

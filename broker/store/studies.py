@@ -11,7 +11,7 @@ from sqlalchemy import Connection, insert, select
 
 from broker.domain.linking import Link
 from broker.store.one_of import is_any, many
-from broker.store.tables import instance_conflicts, instances, series, step_events, studies
+from broker.store.tables import id_blocks, instance_conflicts, instances, series, step_events, studies
 
 
 @dataclass(frozen=True, slots=True)
@@ -144,6 +144,12 @@ def known_paths(tx: Connection, paths: Mapping[int, str]) -> set[str]:
         query = select(table.c.path).where(is_any(tx.dialect.name, table.c.id, "ids"))
         found.update(tx.execute(query, {"ids": many(tx, paths)}).scalars())
     return found & set(paths.values())
+
+
+def numbers_given(tx: Connection) -> int:
+    """The lowest number that no object of this database can bear yet."""
+    query = select(id_blocks.c.next).where(id_blocks.c.name == instances.name)
+    return int(tx.execute(query).scalar() or 1)
 
 
 def add_studies(tx: Connection, new: Sequence[NewStudy]) -> None:

@@ -1,15 +1,18 @@
 """Take an object from a peer: file first, then row, then success; and no file stays that no row will name.
 
 A file is removed only when it is certain that no row names it: its request was never taken, was refused or rolled back.
-Where nobody knows (a commit that did not answer), the store is asked; where it cannot be asked, the next start sweeps.
+Where nobody knows (a commit that did not answer), the store is asked as soon as it answers, at the latest by the next
+start, which sweeps.
 """
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Mapping
 from concurrent.futures import Future
 from concurrent.futures import TimeoutError as FutureTimeout
-from dataclasses import dataclass
+from contextlib import suppress
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import BinaryIO
 
@@ -22,11 +25,17 @@ from broker.domain.linking import LinkKeys
 from broker.domain.request import Issuer
 from broker.errors import Busy, DatabaseUnavailable, UnreadableDataset
 from broker.store.database import Database
-from broker.store.studies import Place, StudyKey, known_paths
+from broker.store.studies import Place, StudyKey, known_paths, numbers_given
 from broker.store.writer import Verb, Writer
 from broker.workflow.store_instance import StoreAnswer, StoreInstance, instance_keys
 
 log = structlog.get_logger()
+
+ASK_SECONDS = 1.0
+"""Longest wait for the store when it is asked about files that nobody knows of."""
+
+MOST_DOUBTFUL = 100
+"""With so many such files, nothing more is taken until the store has answered."""
 
 REQUEST_BYTES = 4096
 """What a request holds in memory while it waits; the object itself is on disk."""
@@ -38,7 +47,11 @@ class ClassMismatch(UnreadableDataset):
 
 @dataclass(frozen=True, slots=True)
 class Intake:
-    """What taking an object needs. wait_seconds: longest wait for the writer."""
+    """What taking an object needs.
+
+    wait_seconds  longest wait for the writer
+    doubtful      requests whose commit nobody knows of: their files wait until the store answers again
+    """
 
     database: Database
     writer: Writer
@@ -46,6 +59,7 @@ class Intake:
     files: ObjectFiles
     clock: Clock
     wait_seconds: float
+    doubtful: deque[StoreInstance] = field(default_factory=deque)
 
     def take(self, meta: FileMeta, dataset: BinaryIO) -> StoreAnswer:
         """Keep an object.
@@ -54,6 +68,9 @@ class Intake:
         raises   ClassMismatch, UnreadableDataset, StorageFull, Busy, Stopping, DatabaseUnavailable; the object is then
                  not kept, except that after Busy it may yet be (sending it again is safe)
         """
+        if len(self.doubtful) >= MOST_DOUBTFUL:
+            # While the store is away, objects that are sent again and again would fill the disk.
+            self._settle_doubtful()
         received_at = self.clock.now()
         number = self.database.ids.take("instances")
         written = self.files.write(number, received_at.date(), meta, dataset)
@@ -68,6 +85,9 @@ class Intake:
         answer = self._wait(future, request)
         if not answer.uses_file:
             self.files.remove(written.path)
+        if self.doubtful:
+            with suppress(DatabaseUnavailable):
+                self._settle_doubtful()
         log.info(
             "storage.taken",
             kept=answer.kept.value,
@@ -115,42 +135,62 @@ class Intake:
 
         def settle(settled: Future[StoreAnswer]) -> None:
             error = settled.exception()
-            if not isinstance(error, DatabaseUnavailable) and (error is not None or not settled.result().uses_file):
+            if isinstance(error, DatabaseUnavailable):
+                self.doubtful.append(request)
+            elif error is not None or not settled.result().uses_file:
                 self.files.remove(request.place.path)
 
         future.add_done_callback(settle)
 
     def _undo(self, error: Exception, request: StoreInstance) -> None:
         """Remove the file of a request that failed, once it is certain that no row names it."""
-        if isinstance(error, DatabaseUnavailable) and not self._is_unknown(request):
-            return
-        self.files.remove(request.place.path)
+        if isinstance(error, DatabaseUnavailable):
+            self.doubtful.append(request)
+            with suppress(DatabaseUnavailable):
+                self._settle_doubtful()
+        else:
+            self.files.remove(request.place.path)
 
-    def _is_unknown(self, request: StoreInstance) -> bool:
-        """True when the store says that no row names the file; the keys keep a commit that is under way before us."""
+    def _settle_doubtful(self) -> None:
+        """Ask the store which files of requests that nobody answered have a row, and remove the others.
+
+        The keys keep a commit that may still be under way before us. raises DatabaseUnavailable; then nothing changes
+        """
+        some = [self.doubtful.popleft() for _ in range(len(self.doubtful))]
         try:
-            with self.database.write() as tx:
-                self.database.lock_keys(tx, instance_keys(request))
-                return not known_paths(tx, {request.number: request.place.path})
+            with self.database.write(ASK_SECONDS) as tx:
+                self.database.lock_keys(tx, [key for request in some for key in instance_keys(request)])
+                known = known_paths(tx, {request.number: request.place.path for request in some})
         except DatabaseUnavailable:
-            log.warning("storage.left_to_sweep", instance_id=request.number)
-            return False
+            self.doubtful.extend(some)
+            raise
+        for request in some:
+            if request.place.path not in known:
+                self.files.remove(request.place.path)
 
 
 def sweep_objects(database: Database, files: ObjectFiles, started_at: float) -> Swept:
     """Remove what a kill left in the objects folder; the caller holds the lock of the data folder.
 
+    Files that bear a number which this database has not given yet are another one's, and stay: a fresh or an older
+    database beside a full folder loses nothing.
+
     started_at  seconds since the epoch; younger files are left alone
     raises      DatabaseUnavailable; nothing that was acknowledged is ever removed
     """
+    foreign = 0
 
-    def known(paths: Mapping[int, str]) -> set[str]:
+    def keep(paths: Mapping[int, str]) -> set[str]:
+        nonlocal foreign
         with database.write() as tx:
-            return known_paths(tx, paths)
+            limit = numbers_given(tx)
+            others = {path for number, path in paths.items() if number >= limit}
+            foreign += len(others)
+            return others | known_paths(tx, paths)
 
-    swept = files.sweep(known, started_at)
-    level = log.warning if swept.kept else log.info
-    level("storage.swept", parts=swept.parts, orphans=swept.orphans, kept=swept.kept)
+    swept = files.sweep(keep, started_at)
+    level = log.warning if swept.kept or foreign else log.info
+    level("storage.swept", parts=swept.parts, orphans=swept.orphans, kept=swept.kept, foreign=foreign)
     return swept
 
 

@@ -2,13 +2,8 @@
 
 from __future__ import annotations
 
-import tomllib
-from dataclasses import dataclass
 from datetime import UTC, datetime
-from pathlib import Path
-from zoneinfo import ZoneInfo
 
-import broker
 from broker.domain.draft import Draft
 from broker.domain.order import (
     Forest,
@@ -20,9 +15,7 @@ from broker.domain.order import (
     StepState,
 )
 from broker.domain.request import Identifier, Issuer
-from broker.domain.rules import Rules
-from broker.mapping.row import RowSpec, build_row
-from broker.mapping.rows import RowSet
+from broker.site.profile import Site
 from broker.store.database import Database
 from broker.workflow.save_orders import save_drafts
 
@@ -30,28 +23,7 @@ AT = datetime(2026, 3, 2, 8, 0, tzinfo=UTC)
 ISSUER = Issuer("HOSP", "1.2.3", "ISO")
 
 
-SHIPPED = Path(broker.__file__).parent / "site" / "default.toml"
-
-
-@dataclass(frozen=True)
-class SmallSite:
-    """The rules and rows of a site profile."""
-
-    rules: Rules
-    rows: RowSet
-
-
-def small_site() -> SmallSite:
-    """The shipped rows, with rules that say nothing."""
-    specs = {
-        key: RowSpec(**{"returns" if name == "return" else name: tuple(value) if name == "source" else value
-                        for name, value in row.items()})
-        for key, row in tomllib.loads(SHIPPED.read_text("utf-8"))["rows"].items()
-    }  # fmt: skip
-    return SmallSite(Rules(ZoneInfo("Europe/Berlin")), RowSet(build_row(key, spec) for key, spec in specs.items()))
-
-
-def plant(database: Database, site: SmallSite, number: int, *modalities: str) -> int:
+def plant(database: Database, site: Site, number: int, *modalities: str) -> int:
     """An order with one procedure and one step for each modality; returns the order's id.
 
     Patient P<n>, accession A<n>, requested procedure RP<n>, Study UID 1.2.<n>, steps S<n>-1, S<n>-2 ...

@@ -19,12 +19,13 @@ from broker.domain.performed import (
     Verdict,
 )
 from broker.domain.request import Issuer
+from broker.site.profile import load
 from broker.store.alarms import list_alarms
 from broker.store.performed import messages_of_performed, performed_by_uid
 from broker.store.tables import aliases, performed_links, performed_steps, scheduled_steps, step_events
 from broker.store.writer import Writer
 from broker.workflow.record_performed import record_performed_verb
-from tests.kit.planted import AT, plant, small_site
+from tests.kit.planted import AT, plant
 
 RUNNING, DONE, GIVEN_UP = PerformedState.IN_PROGRESS, PerformedState.COMPLETED, PerformedState.DISCONTINUED
 IMPLICIT = "1.2.840.10008.1.2"
@@ -32,7 +33,7 @@ IMPLICIT = "1.2.840.10008.1.2"
 
 @pytest.fixture(scope="module")
 def site():
-    return small_site()
+    return load(None)
 
 
 @pytest.fixture

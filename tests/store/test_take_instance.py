@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import os
-from concurrent.futures import ThreadPoolExecutor
+from concurrent.futures import Future, ThreadPoolExecutor
 from dataclasses import replace
 from io import BytesIO
 from threading import Lock
@@ -16,12 +16,14 @@ from sqlalchemy import event, select
 
 from broker.archive.files import FileMeta, ObjectFiles
 from broker.errors import Busy, DatabaseUnavailable, Stopping, StorageFull, UnreadableDataset
+from broker.site.profile import load
 from broker.store.alarms import list_alarms
 from broker.store.tables import instance_conflicts, instances, scheduled_steps, series, step_events, studies
 from broker.store.writer import Writer
+from broker.workflow import take_instance as module
 from broker.workflow.store_instance import Kept, store_instance_verb
 from broker.workflow.take_instance import ClassMismatch, Intake, sweep_objects
-from tests.kit.planted import plant, small_site
+from tests.kit.planted import plant
 
 CT = "1.2.840.10008.5.1.4.1.1.2"
 EXPLICIT = "1.2.840.10008.1.2.1"
@@ -32,7 +34,7 @@ pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
 @pytest.fixture(scope="module")
 def site():
-    return small_site()
+    return load(None)
 
 
 @pytest.fixture
@@ -307,34 +309,65 @@ def test_a_request_that_is_rolled_back_leaves_no_file(database, site, intake, tm
     assert (files(tmp_path), rows(database, instances, "id")) == ([], [])
 
 
-def test_a_database_that_did_not_answer_is_asked_whether_the_file_has_a_row(database, site, make_intake, tmp_path):
-    class Failing:
-        """Writes like the real one, and then says that nobody knows."""
+class Unanswered:
+    """A writer whose answers are lost; commits: whether it wrote before."""
 
-        def __init__(self, commits):
-            self._writer = Writer(database)
-            self._commits = commits
-            if commits:
-                self._writer.start()
+    def __init__(self, database, commits):
+        self._writer = Writer(database)
+        self._commits = commits
+        if commits:
+            self._writer.start()
 
-        def submit(self, verb, request, size_bytes):
-            future = self._writer.submit(verb, request, size_bytes)
-            if self._commits:
-                future.result(20.0)
-            lost = type(future)()
-            lost.set_exception(DatabaseUnavailable("the database does not answer"))
-            return lost
+    def submit(self, verb, request, size_bytes):
+        future = self._writer.submit(verb, request, size_bytes)
+        if self._commits:
+            future.result(20.0)
+        lost = Future()
+        lost.set_exception(DatabaseUnavailable("the database does not answer"))
+        return lost
 
+
+@pytest.mark.parametrize("commits", [True, False])
+def test_a_database_that_did_not_answer_is_asked_whether_the_file_has_a_row(
+    database, site, make_intake, tmp_path, commits
+):
     plant(database, site, 1)
 
     with pytest.raises(DatabaseUnavailable):
-        take(make_intake(Failing(commits=False)), image())
-    rolled_back = files(tmp_path)
-    with pytest.raises(DatabaseUnavailable):
-        take(make_intake(Failing(commits=True)), image())
+        take(make_intake(Unanswered(database, commits)), image())
 
-    [(path,)] = rows(database, instances, "path")
-    assert (rolled_back, files(tmp_path)) == ([], [path])
+    assert files(tmp_path) == [path for (path,) in rows(database, instances, "path")]
+    assert len(files(tmp_path)) == int(commits)
+
+
+def test_a_file_that_nobody_knows_of_waits_until_the_store_answers(
+    database, site, make_intake, writer, tmp_path, monkeypatch
+):
+    plant(database, site, 1)
+    monkeypatch.setattr(module, "ASK_SECONDS", 0.01)
+    intake = make_intake(Unanswered(database, commits=False))
+    intake.database.ids.top_up()
+    with database.write(), pytest.raises(DatabaseUnavailable):
+        take(intake, image())
+    waiting = files(tmp_path)
+
+    take(replace(intake, writer=writer), image())
+
+    assert len(waiting) == 1
+    assert files(tmp_path) == [path for (path,) in rows(database, instances, "path")] != waiting
+
+
+def test_nothing_more_is_taken_while_too_many_files_are_unknown(database, site, make_intake, tmp_path, monkeypatch):
+    monkeypatch.setattr(module, "ASK_SECONDS", 0.01)
+    monkeypatch.setattr(module, "MOST_DOUBTFUL", 2)
+    intake = make_intake(Unanswered(database, commits=False))
+    intake.database.ids.top_up()
+    with database.write():
+        for _ in range(5):
+            with pytest.raises(DatabaseUnavailable):
+                take(intake, image())
+
+    assert len(files(tmp_path)) == 2
 
 
 def test_the_start_sweeps_what_no_row_names_and_nothing_else(database, site, intake, tmp_path):
@@ -343,13 +376,25 @@ def test_the_start_sweeps_what_no_row_names_and_nothing_else(database, site, int
     take(intake, image(PatientComments="other"))
     acknowledged = files(tmp_path)
     folder = (tmp_path / acknowledged[0]).parent
-    (folder / "900.dcm").write_bytes(b"no row")
+    lost = database.ids.take("instances")
+    (folder / f"{lost}.dcm").write_bytes(b"no row")
     (folder / "901.dcm.part").write_bytes(b"half")
 
     swept = sweep_objects(database, ObjectFiles(tmp_path), FAR)
 
     assert (swept.parts, swept.orphans) == (1, 1)
     assert files(tmp_path) == acknowledged
+
+
+def test_a_fresh_database_beside_a_full_folder_loses_nothing(database, tmp_path):
+    folder = tmp_path / "objects" / "25" / "12" / "31"
+    folder.mkdir(parents=True)
+    for number in range(1, 20):
+        (folder / f"{number}.dcm").write_bytes(b"of another database")
+
+    swept = sweep_objects(database, ObjectFiles(tmp_path), FAR)
+
+    assert (swept.orphans, len(files(tmp_path))) == (0, 19)
 
 
 def test_a_batch_of_any_size_reads_with_the_same_number_of_statements(database, site, make_intake, tmp_path):
