@@ -193,8 +193,7 @@ def link(names: Names, records: Records, keys: LinkKeys, issuers: Issuers) -> Li
     for found in (_by_step_id(names, records, keys), _by_study_uid(names, records, keys),
                   _by_accession(names, records, keys)):  # fmt: skip
         if found.procedures:
-            same_study = names.procedures(AliasKind.STUDY_UID, keys.study_uid)
-            return _decide(found, same_study, records, keys, issuers)
+            return _decide(found, _of_study(names, records, keys), records, keys, issuers)
     return _propose(names, records, keys, issuers)
 
 
@@ -238,7 +237,13 @@ def _by_step_id(names: Names, records: Records, keys: LinkKeys) -> _Found:
 
 
 def _by_study_uid(names: Names, records: Records, keys: LinkKeys) -> _Found:
-    return _with_steps(How.STUDY_UID, names, records, names.procedures(AliasKind.STUDY_UID, keys.study_uid))
+    return _with_steps(How.STUDY_UID, names, records, _of_study(names, records, keys))
+
+
+def _of_study(names: Names, records: Records, keys: LinkKeys) -> set[int]:
+    """The procedures whose own Study UID it is; else those that it names as an alias."""
+    found = names.procedures(AliasKind.STUDY_UID, keys.study_uid)
+    return {i for i in found if records.procedures[i].study_uid == keys.study_uid} or found
 
 
 def _by_accession(names: Names, records: Records, keys: LinkKeys) -> _Found:

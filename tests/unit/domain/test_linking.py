@@ -216,6 +216,14 @@ def test_an_accession_that_we_had_made_still_goes_with_the_step_id(forest):
     assert [one.how for one in found.links] == [How.STEP_ID]
 
 
+def test_a_procedures_own_study_uid_comes_before_an_alias(forest):
+    forest.aliases.append(Alias(AliasKind.STUDY_UID, "1.2.100", NO_ISSUER, 11, 110))
+
+    found = linked(forest, study_uid="1.2.100")
+
+    assert found.links == (Link(10, 100, 1000, How.STUDY_UID, Sure.CERTAIN),)
+
+
 def test_two_unfinished_steps_of_the_modality_leave_the_choice_open(forest):
     forest.steps[1101] = replace(forest.steps[1101], modality="CT")
 
