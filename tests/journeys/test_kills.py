@@ -58,7 +58,7 @@ def _expect_each_once(database_url, broker, load):
 def _expect_orders(tx, load):
     placers = select(orders.c.placer_number, func.count()).group_by(orders.c.placer_number)
     counted = dict(tx.execute(placers).all())
-    assert {count for count in counted.values()} == {1}
+    assert set(counted.values()) == {1}
     assert {case.placer for case in load.orders} <= set(counted)
     steps = select(scheduled_steps.c.step_id, func.count()).group_by(scheduled_steps.c.step_id)
     assert set(dict(tx.execute(steps).all()).values()) == {1}
