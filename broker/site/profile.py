@@ -84,11 +84,16 @@ def read(text: str, own: Mapping[str, Any], path: Path | None) -> Site:
         raise _pointed(error, name, text) from None
 
 
+SETTLING = {"missing", "stations", "station_rules", "modality_rules"}
+"""Sections that settle a step's schedule: when they change, open steps are settled and encoded anew at the next start."""
+
+
 def _site(profile: Profile, text: str, path: Path | None) -> Site:
     zone = (zone_named(profile.time_zone) if profile.time_zone else None) or machine_zone()
     changed = {name: sender.rows for name, sender in profile.senders.items() if sender.rows}
     stated = {name: {key: row.stated() for key, row in rows.items()} for name, rows in changed.items()}
-    rows = build_rows(profile.rows, [stated, zone.key])
+    settling = profile.model_dump(mode="json", include=SETTLING)
+    rows = build_rows(profile.rows, [stated, zone.key, settling])
     return Site(
         rules=_rules(profile, rows, zone),
         rows=rows,
