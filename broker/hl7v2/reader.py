@@ -93,7 +93,7 @@ def read(raw: bytes, default_charset: str = "") -> Message:
     """Split a message.
 
     raw              one message without its frame; ended by CR, LF or CRLF; one UTF-8 byte order mark is skipped
-    default_charset  table 0211 name that holds when MSH-18 is empty
+    default_charset  table 0211 name that holds when MSH-18 is empty and the bytes are no UTF-8
     raises           UnreadableMessage when it does not start with a usable MSH
     source           HL7 2.5.1 2.5.4, 2.6, 2.15.9
     """
@@ -102,7 +102,7 @@ def read(raw: bytes, default_charset: str = "") -> Message:
     delimiters = _delimiters(body)
     names = _charset_names(body, delimiters)
     if not any(names):
-        names = [charset.UTF_8 if marked else default_charset]
+        names = [charset.UTF_8 if marked or _is_utf_8(body) else default_charset]
         declared = ""
     else:
         declared = names[0]
@@ -110,6 +110,15 @@ def read(raw: bytes, default_charset: str = "") -> Message:
             body = _real_escapes(body, delimiters)
     text, clean = charset.decode(body, names)
     return Message(raw, declared, delimiters, _segments(text, delimiters.field), not clean)
+
+
+def _is_utf_8(body: bytes) -> bool:
+    """Text of another set is as good as never valid UTF-8 by chance."""
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _delimiters(body: bytes) -> Delimiters:

@@ -37,6 +37,7 @@ class Site:
     rows            attribute rows: what is stored, matched and returned
     versions        MSH-12.1 that are taken
     processing_ids  MSH-11.1 that are taken
+    charset         table 0211 name for messages that declare none
     text            of the profile's file; "" when there is none
     path            of the profile's file; None: the shipped profile alone
     """
@@ -46,6 +47,7 @@ class Site:
     zone: ZoneInfo
     versions: frozenset[str]
     processing_ids: frozenset[str]
+    charset: str
     peers: Peers
     senders: Senders
     sender_rows: Mapping[str, RowSet]
@@ -55,6 +57,11 @@ class Site:
     def sender(self, application: str, facility: str) -> Sender:
         """Who sent a message, with its number space and default issuer."""
         return self.senders.sender(application, facility)
+
+    def charset_for(self, sender: Sender) -> str:
+        """What the bytes of a sender's messages mean when MSH-18 is empty and they are no UTF-8."""
+        table = self.senders.tables.get(self.senders.name_of(sender.application, sender.facility))
+        return (table.charset if table else None) or self.charset
 
     def rows_for(self, sender: Sender) -> RowSet:
         """The rows as this sender's messages are read; stored elements are always made by `rows`."""
@@ -85,7 +92,7 @@ def read(text: str, own: Mapping[str, Any], path: Path | None) -> Site:
 
 
 SETTLING = {"missing", "stations", "station_rules", "modality_rules"}
-"""Sections that settle a step's schedule: when they change, open steps are settled and encoded anew at the next start."""
+"""Sections that settle a schedule: when they change, open steps are settled and encoded anew at the next start."""
 
 
 def _site(profile: Profile, text: str, path: Path | None) -> Site:
@@ -100,6 +107,7 @@ def _site(profile: Profile, text: str, path: Path | None) -> Site:
         zone=zone,
         versions=frozenset(profile.hl7.versions),
         processing_ids=frozenset(profile.hl7.processing_ids),
+        charset=profile.hl7.charset,
         peers=Peers(profile.worklist, dict(profile.peers)),
         senders=Senders(dict(profile.senders)),
         sender_rows={name: sender_rows(name, profile.rows, change) for name, change in changed.items()},

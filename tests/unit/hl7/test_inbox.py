@@ -237,7 +237,7 @@ def test_an_empty_message_time_and_undecodable_bytes_are_only_warnings(
 
 
 def test_bytes_without_meaning_in_a_name_refuse_the_message(inbox: Inbox) -> None:
-    answer = ask(inbox, order("latin-1", name="Müller^Jörg"))
+    answer = ask(inbox, order("latin-1", charset="UNICODE UTF-8", name="Müller^Jörg"))
 
     assert (answer.code, answer.error, answer.location) == ("AE", "102", "PID^1^5")
 
