@@ -21,6 +21,7 @@ from tests.kit.scanner import Scanner
 
 SUCCESS, DUPLICATE, FAILED = 0x0000, 0x0111, 0x0110
 RETRY_SECONDS = 0.05
+IMAGES = 5
 
 
 @dataclass
@@ -38,11 +39,14 @@ class Load:
     def acknowledged(self) -> int:
         return len(self.orders) + len(self.images) + len(self.performed)
 
-    def wait_for(self, more: int, timeout_seconds: float) -> bool:
-        """Wait until this many more things were acknowledged."""
-        wanted = self.acknowledged() + more
+    def wait_for(self, more: int, images: int, timeout_seconds: float) -> bool:
+        """Wait until so many more things were acknowledged, and so many images among them."""
+        wanted, stored = self.acknowledged() + more, len(self.images) + images
         with self.changed:
-            return self.changed.wait_for(lambda: self.acknowledged() >= wanted or bool(self.problems), timeout_seconds)
+            return self.changed.wait_for(
+                lambda: bool(self.problems) or (self.acknowledged() >= wanted and len(self.images) >= stored),
+                timeout_seconds,
+            )
 
     def record(self, done: list[object], what: object) -> None:
         with self.changed:
@@ -82,17 +86,19 @@ class Load:
     def _acquisitions(self, item: Dataset) -> Iterator[Callable[[Scanner], bool]]:
         while True:
             uid = generate_uid(prefix=None)
-            images = [Scanner(0).take(item, number) for number in (1, 2, 3)]
+            images = [Scanner(0).take(item, number) for number in range(1, IMAGES + 1)]
             yield lambda scanner, uid=uid: scanner.start(item, uid)[1] in (SUCCESS, DUPLICATE)  # type: ignore[misc]
-            for image in images:
-                yield lambda scanner, image=image: self._store(scanner, image)  # type: ignore[misc]
+            yield lambda scanner, left=list(images): self._store(scanner, left)  # type: ignore[misc]
             yield lambda scanner, uid=uid, images=images: self._end(scanner, uid, images)  # type: ignore[misc]
 
-    def _store(self, scanner: Scanner, image: Dataset) -> bool:
-        stored = scanner.store(image) == [SUCCESS]
-        if stored:
-            self.record(self.images, image)  # type: ignore[arg-type]
-        return stored
+    def _store(self, scanner: Scanner, left: list[Dataset]) -> bool:
+        """Store what is left in one association; what was answered is left no more."""
+        with scanner.association() as association:
+            while left:
+                if association.send_c_store(left[0]).get("Status") != SUCCESS:
+                    return False
+                self.record(self.images, left.pop(0))  # type: ignore[arg-type]
+        return True
 
     def _end(self, scanner: Scanner, uid: str, images: list[Dataset]) -> bool:
         ended = scanner.end(uid, images) in (SUCCESS, FAILED)  # a repeat of an N-SET that was kept finds it final
