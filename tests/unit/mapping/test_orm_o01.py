@@ -385,3 +385,36 @@ def test_a_family_limits_a_source_to_its_messages() -> None:
     assert [item["CodeValue"] for item in omi.step[STEP + "ScheduledProtocolCodeSequence"]] == ["PC1", "PC2"]
     assert omi.step["IssuerOfAccessionNumberSequence"] == [{"LocalNamespaceEntityID": "AI"}]
     assert only_order(*order(after=(ipc,))).accession is None
+
+
+def test_two_patients_are_told_by_what_pid_says_and_not_by_its_set_id() -> None:
+    found = placed("PID|1||4711||Brook", *order()[1:], "PID|2||4711||Brook|", *order()[1:])
+
+    assert len(found.orders) == 2
+
+
+@pytest.mark.parametrize(
+    "segments",
+    [
+        order(obr={13: "~".join(["alert"] * 300_000)}),
+        order(after=("NTE|1||line",) * 100_000),
+        order(after=("AL1|1||^Nuts",) * 100_000),
+        (*order()[:1], "ORC|NW|PO1", *(["TQ1|1"] * 100_000), *(["OBR|1"] * 900)),
+        order(after=("OBX|1|NM|^Body Weight||" + "9" * 1_000_000 + "|kg",)),
+        order(pid="PID|||4711||" + "x" * 1_000_000),
+    ],
+    ids=["repetitions", "notes", "allergies", "shared", "digits", "name"],
+)
+@pytest.mark.timeout(20)
+def test_a_huge_message_is_read_in_bounded_time_and_size(segments: tuple[str, ...]) -> None:
+    found = placed(*segments)
+
+    assert sum(len(str(found_order.step)) for found_order in found.orders) < 1_000_000
+    assert len(str(found.patient)) < 10_000
+
+
+def test_more_values_than_an_attribute_may_have_are_left_out_with_a_warning() -> None:
+    found = placed(*order(obr={13: "~".join(["alert"] * 300)}))
+
+    assert len(found.orders[0].step["MedicalAlerts"]) == 100
+    assert "MedicalAlerts: more than 100 values, the others are left out" in found.warnings
