@@ -1,4 +1,4 @@
-"""Specific Character Sets of datasets (PS3.3 C.12.1.1.2, PS3.5 6.1): text to their bytes and back, strictly."""
+"""Specific Character Sets of datasets (PS3.3 C.12.1.1.2, PS3.5 6.1): text to their bytes, strictly."""
 
 from __future__ import annotations
 
@@ -51,29 +51,9 @@ def encoder_of(names: Sequence[str]) -> Encoder | None:
     return None
 
 
-def decode(vr: str, raw: bytes, names: Sequence[str]) -> str:
-    """Text of one element in a dataset's sets; raises UnicodeError when the bytes mean nothing in them."""
-    if raw.isascii() and b"\x1b" not in raw:
-        return raw.decode("ascii")
-    if len(names) <= 1:
-        codec = _SINGLE.get(_alone(names[0]) if names else "")
-        if codec is not None:
-            return raw.decode(codec)
-    encodings = _pydicom_encodings(names)
-    delimiters = {ord(mark) for mark in ("\\^=" if vr == "PN" else "\r\n\t\f" if vr in LONG_TEXT else "\\")}
-    return pydicom.charset.decode_bytes(raw, encodings, delimiters)
-
-
 def _alone(name: str) -> str:
     """A set with code extensions that comes alone extends nothing."""
     return name.replace("ISO 2022 IR", "ISO_IR")
-
-
-def _pydicom_encodings(names: Sequence[str]) -> list[str]:
-    unknown = [name for name in names if _alone(name) not in _SINGLE and name not in _EXTENSIONS]
-    if unknown:
-        raise UnicodeError("unknown character set")
-    return pydicom.charset.convert_encodings(list(names))
 
 
 def _japanese(vr: str, text: str) -> bytes:
@@ -84,8 +64,8 @@ def _japanese(vr: str, text: str) -> bytes:
     return text.encode("shift_jis")
 
 
-def _with_extensions(names: Sequence[str]) -> Encoder | None:
-    encodings = _pydicom_encodings(names)
+def _with_extensions(names: Sequence[str]) -> Encoder:
+    encodings = pydicom.charset.convert_encodings(list(names))
 
     def encode(vr: str, text: str) -> bytes:
         marks = _NAME_MARKS if vr == "PN" else _LINE_MARKS if vr in LONG_TEXT else _VALUE_MARKS
@@ -98,7 +78,9 @@ def _fragment(text: str, encodings: list[str]) -> bytes:
     """Between two delimiters one set holds all of it, or the text does not fit (PS3.5 6.1.2.5.3)."""
     if text.isascii():
         return text.encode("ascii")
-    if not any(_holds(text, codec) for codec in encodings):
+    # pydicom takes the default repertoire for Latin-1; where it comes first, Latin letters would go out undeclared.
+    undeclared = encodings[0] == pydicom.charset.default_encoding and _holds(text, encodings[0])
+    if undeclared or not any(_holds(text, codec) for codec in encodings):
         raise UnicodeError("no set of the list holds the text")
     encoded = pydicom.charset.encode_string(text, encodings)
     if pydicom.charset.decode_bytes(encoded, encodings, set()) != text:
