@@ -1,4 +1,4 @@
-"""Specific Character Sets of datasets (PS3.3 C.12.1.1.2, PS3.5 6.1): text to their bytes, strictly."""
+"""Specific Character Sets of datasets (PS3.3 C.12.1.1.2, PS3.5 6.1): text to their bytes and back, strictly."""
 
 from __future__ import annotations
 
@@ -46,9 +46,28 @@ def encoder_of(names: Sequence[str]) -> Encoder | None:
     """How to encode text in a dataset's sets; None when we do not know them."""
     if len(names) == 1 and (codec := _SINGLE.get(_alone(names[0]))) is not None:
         return _japanese if codec == "shift_jis" else lambda vr, text: text.encode(codec)
-    if names and all(_alone(name) in _SINGLE or name in _EXTENSIONS for name in names):
-        return _with_extensions(names)
-    return None
+    try:
+        return _with_extensions(_pydicom_encodings(names)) if names else None
+    except UnicodeError:
+        return None
+
+
+def decode(vr: str, raw: bytes, names: Sequence[str]) -> str:
+    """Text of one element in a dataset's sets; raises UnicodeError when the bytes mean nothing in them."""
+    if raw.isascii() and b"\x1b" not in raw:
+        return raw.decode("ascii")
+    if len(names) <= 1:
+        codec = _SINGLE.get(_alone(names[0]) if names else "")
+        if codec is not None:
+            return raw.decode(codec)
+    marks = "\\^=" if vr == "PN" else "\r\n\t\f" if vr in LONG_TEXT else "\\"
+    return pydicom.charset.decode_bytes(raw, _pydicom_encodings(names), {ord(mark) for mark in marks})
+
+
+def _pydicom_encodings(names: Sequence[str]) -> list[str]:
+    if not all(name in ("", "ISO_IR 6") or name in _EXTENSIONS for name in names):
+        raise UnicodeError("no list of character sets")
+    return pydicom.charset.convert_encodings(list(names))
 
 
 def _alone(name: str) -> str:
@@ -64,9 +83,7 @@ def _japanese(vr: str, text: str) -> bytes:
     return text.encode("shift_jis")
 
 
-def _with_extensions(names: Sequence[str]) -> Encoder:
-    encodings = pydicom.charset.convert_encodings(list(names))
-
+def _with_extensions(encodings: list[str]) -> Encoder:
     def encode(vr: str, text: str) -> bytes:
         marks = _NAME_MARKS if vr == "PN" else _LINE_MARKS if vr in LONG_TEXT else _VALUE_MARKS
         return b"".join(_fragment(part, encodings) for part in marks.split(text))

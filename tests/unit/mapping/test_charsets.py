@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import pydicom.charset
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.mapping.charsets import encoder_of, names_of
+from broker.mapping.charsets import decode, encoder_of, names_of
 
 
 @pytest.mark.parametrize(
@@ -29,6 +28,7 @@ def test_a_set_holds_a_text(names: list[str], text: str, raw: bytes) -> None:
 
     assert encode is not None
     assert encode("LO", text) == raw
+    assert decode("LO", raw, names) == text
 
 
 @pytest.mark.parametrize(
@@ -50,7 +50,7 @@ def test_a_set_does_not_hold_a_text(names: list[str], text: str) -> None:
         encode("LO", text)
 
 
-@pytest.mark.parametrize("names", [[], ["ISO_IR 999"], ["", "nonsense"], ["ISO_IR 192", "ISO 2022 IR 999"]])
+@pytest.mark.parametrize("names", [[], ["ISO_IR 999"], ["", "nonsense"], ["ISO_IR 192", "ISO 2022 IR 87"]])
 def test_a_set_that_nobody_knows_has_no_encoder(names: list[str]) -> None:
     assert encoder_of(names) is None
 
@@ -75,5 +75,10 @@ def test_what_is_encoded_with_escapes_reads_back(parts: list[str]) -> None:
     except UnicodeError:
         return
 
-    encodings = pydicom.charset.convert_encodings(list(JAPANESE))
-    assert pydicom.charset.decode_bytes(raw, encodings, {0x5E, 0x3D, 0x5C}) == text
+    assert decode("PN", raw, JAPANESE) == text
+
+
+@pytest.mark.parametrize("names", [(), ("ISO_IR 6",), ("ISO_IR 999",), ("", "nonsense"), ("ISO_IR 192",)])
+def test_bytes_that_mean_nothing_in_a_set_are_not_decoded(names: tuple[str, ...]) -> None:
+    with pytest.raises(UnicodeError):
+        decode("LO", b"M\xfcller", names)
