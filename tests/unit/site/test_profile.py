@@ -191,7 +191,12 @@ def test_all_wrong_values_of_a_file_are_told_at_once(profile: Any) -> None:
 
 @pytest.mark.parametrize(
     ("raw", "said"),
-    [(b"[missing\n\n", "line 1"), (b"\xff", "UTF-8"), (b"a = 1\na = 2\nb = 3", "line 2"), (b"x" * 5_000_000, "too long")],
+    [
+        (b"[missing\n\n", "line 1"),
+        (b"\xff", "UTF-8"),
+        (b"a = 1\na = 2\nb = 3", "line 2"),
+        (b"x" * 5_000_000, "too long"),
+    ],
 )
 def test_a_file_that_is_no_profile_is_refused(tmp_path: Path, raw: bytes, said: str) -> None:
     (tmp_path / "site.toml").write_bytes(raw)
