@@ -16,6 +16,8 @@ _FORBIDDEN = re.compile(rf"[\\\x00-\x1f\x7f-\x9f{REPLACEMENT}]")
 _IssuerOf = Callable[[Piece], Issuer]
 _CX_ISSUER = 4
 """Component of a CX that names the assigning authority (HL7 2.5.1 2.A.14)."""
+_ISSUER_LENGTHS = (227, 227, 20)
+"""Longest namespace, universal id and its type: a whole HD has 227 characters at most (HL7 2.5.1 2.A.33)."""
 
 
 def patient_identifiers(reader: OrderReader, patient: Group) -> tuple[Identifier, ...]:
@@ -80,10 +82,12 @@ def _issuer(parts: list[str]) -> Issuer:
 
 def _checked(row: Row, group: Group, number: Identifier) -> Identifier:
     """An identifier is taken whole or refused: never shortened, never mended."""
-    if _FORBIDDEN.search(number.value):
+    issuer = (number.issuer.namespace or "", number.issuer.universal_id or "", number.issuer.universal_type or "")
+    if any(map(_FORBIDDEN.search, (number.value, *issuer))):
         raise Refused(Refusal(Cause.UNREADABLE, row.key, group.number, "characters that no identifier may have"))
     problem = fit.check(row.vr, number.value)
-    if len(number.value) > fit.LENGTHS.get(row.vr, 64):
+    too_long_issuer = any(len(part) > most for part, most in zip(issuer, _ISSUER_LENGTHS, strict=True))
+    if too_long_issuer or len(number.value) > fit.LENGTHS.get(row.vr, 64):
         problem = fit.Problem.TOO_LONG
     if problem is not None:
         cause = Cause.TOO_LONG if problem is fit.Problem.TOO_LONG else Cause.UNREADABLE
