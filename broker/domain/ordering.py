@@ -153,7 +153,7 @@ def _stopping_cancel(case: Case, request: OrderRequest) -> RememberedCancel | No
         if cancel.sender_group != message.sender.group or case.book.now - cancel.at > in_time.CANCEL_REMEMBERED:
             continue
         pairs = [(cancel.placer, request.placer), (cancel.filler, request.filler)]
-        if request.placer is None and request.filler is None:
+        if not (cancel.placer or cancel.filler) or not (request.placer or request.filler):
             pairs = [(cancel.accession, request.accession)]
         named = any(held is not None and sent_ is not None and held == sent_.value for held, sent_ in pairs)
         if named and in_time.age(sent, cancel.stamps) is not in_time.Age.NEWER:
@@ -221,11 +221,14 @@ def _change(
     if action is Action.COMPLETE_UNLESS_OPEN and case.draft.forest.open_performed.get(step.id):
         case.draft.alarms.append(Alarm("completed-while-performing", f"step {step.id}", step.order_id))
         action = Action.NOTHING
+    stamped = replace(step, stamps=in_time.latest(step.stamps, case.stamps(request)))
     if action is Action.NOTHING:
+        if order_control.cancels(row):
+            # What comes back must be newer than the last cancel, not only than the first.
+            case.draft.put(stamped)
         case.event("unchanged", step, request.group)
         case.ended(Outcome.UNCHANGED)
         return None
-    stamped = replace(step, stamps=in_time.latest(step.stamps, case.stamps(request)))
     case.move(stamped, STATE_AFTER[action], request.group)
     case.ended(Outcome.CANCELLED if action in order_control.CANCELLING else Outcome.UPDATED)
     return None
