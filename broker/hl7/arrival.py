@@ -67,7 +67,7 @@ def split(arrival: Arrival, site: Site) -> Message:
     message = read(arrival.received.raw, site.charset)
     arrival.received = _received(message, arrival.received, site)
     own = site.charset_for(arrival.received.sender)
-    if own != site.charset and not message.charset:
+    if own != site.charset:
         message = read(arrival.received.raw, own)
     arrival.message = message
     arrival.header = header_of(message)

@@ -11,7 +11,7 @@ from broker.domain.request import DELETE, Absent, Cause, Changes, Refusal, Value
 from broker.mapping import fit
 from broker.mapping.groups import Group
 from broker.mapping.paths import Path, find
-from broker.mapping.row import IDENTITY, MODALITY, PATIENT_NAME, START_DATE, START_TIME, Row
+from broker.mapping.row import IDENTITY, MODALITY, START_DATE, START_TIME, Row
 from broker.mapping.rows import RowSet
 from broker.mapping.terms import MODALITIES
 from broker.mapping.transforms import TRANSFORMS, Made, NoValue, Setting
@@ -123,8 +123,6 @@ class OrderReader:
     def _fitting(self, row: Row, raw: str, group: Group) -> str:
         """The text as the VR takes it; "" when it is left out."""
         if REPLACEMENT in raw:
-            if row.key == PATIENT_NAME:
-                raise Refused(Refusal(Cause.UNREADABLE, row.key, group.number, "not in the declared character set"))
             self.warn(row, "some characters are not in the declared character set")
         text = fit.clean(row.vr, raw)
         problem = fit.check(row.vr, text) if text else None
