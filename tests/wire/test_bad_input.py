@@ -2,14 +2,21 @@
 
 from __future__ import annotations
 
+from io import BytesIO
+
 import pytest
-from pydicom.uid import generate_uid
+from pydicom.uid import SecondaryCaptureImageStorage, generate_uid
+from pynetdicom.association import Association
+from pynetdicom.dimse_primitives import C_FIND, C_STORE, N_CREATE
+from pynetdicom.sop_class import ModalityPerformedProcedureStep, ModalityWorklistInformationFind
 
 from tests.kit.messages import Case, without
 from tests.kit.mllp import END, START, Sender
 from tests.kit.scanner import changed
 
 LONG = "L" * 1_000
+
+pytestmark = pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, on our side, about what we send
 
 
 def still_works(broker):
@@ -272,6 +279,59 @@ def test_an_overlong_name_of_the_scheduled_step_gets_a_verdict(broker, ordered, 
 
     assert status in (0x0000, 0x0106, 0x0120, 0x0121)
     assert scanner.start(ordered)[1] == 0x0000
+
+
+GARBAGE = [b"\xff" * 10, b"\x08\x00\x05\x00CS\xff\xffISO", bytes(1_000), b"\x40\x00\x00\x01SQ\0\0" + b"\xff" * 4]
+
+
+@pytest.mark.parametrize("data", GARBAGE, ids=["ones", "half an element", "zeros", "a sequence without end"])
+def test_a_data_set_that_does_not_parse_gets_a_failure_and_the_association_goes_on(broker, ordered, data):
+    scanner = broker.scanner()
+
+    with scanner.association() as association:
+        statuses = [raw_request(association, request, data) for request in (a_store(), a_find(), a_create())]
+        echo = association.send_c_echo().Status
+
+    assert 0x0000 not in statuses
+    assert 0xFF00 not in statuses
+    assert echo == 0x0000
+    assert scanner.store(scanner.take(ordered)) == [0x0000]
+
+
+def a_store() -> C_STORE:
+    request = C_STORE()
+    request.AffectedSOPClassUID = SecondaryCaptureImageStorage
+    request.AffectedSOPInstanceUID = generate_uid(prefix=None)
+    request.Priority = 2
+    return request
+
+
+def a_find() -> C_FIND:
+    request = C_FIND()
+    request.AffectedSOPClassUID = ModalityWorklistInformationFind
+    request.Priority = 2
+    return request
+
+
+def a_create() -> N_CREATE:
+    request = N_CREATE()
+    request.AffectedSOPClassUID = ModalityPerformedProcedureStep
+    request.AffectedSOPInstanceUID = generate_uid(prefix=None)
+    return request
+
+
+def raw_request(association: Association, request: C_STORE | C_FIND | N_CREATE, data: bytes) -> int:
+    """Send a request with these bytes for its data set; the status of the answer, -1 when it ended the association."""
+    field = {C_STORE: "DataSet", C_FIND: "Identifier", N_CREATE: "AttributeList"}[type(request)]
+    setattr(request, field, BytesIO(data))
+    request.MessageID = 7
+    contexts = association.accepted_contexts
+    context = next(one.context_id for one in contexts if one.abstract_syntax == request.AffectedSOPClassUID)
+    association._reactor_checkpoint.clear()
+    association.dimse.send_msg(request, context)
+    _, response = association.dimse.get_msg(block=True)
+    association._reactor_checkpoint.set()
+    return -1 if response is None else int(response.Status)
 
 
 def test_an_image_whose_uid_differs_from_its_command_is_refused_or_kept_under_one_name(broker, ordered):
