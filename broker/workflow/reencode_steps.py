@@ -86,6 +86,7 @@ def _read(tx: Transaction, site: Site, message_id: int) -> PlaceOrder | None:
         kept.peer,
         kept.received_at,
         site.sender(kept.application, kept.facility),
+        version=kept.version,
         message_time=kept.message_time,
     )
     message = read(kept.raw, site.charset_for(received.sender))
