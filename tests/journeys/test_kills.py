@@ -1,4 +1,7 @@
-"""kill -9 under load: what was acknowledged is there exactly once, and nothing half-stored is."""
+"""kill -9 under load: what was acknowledged is there exactly once, and nothing half-stored is.
+
+A longer run: SOAK_KILLS=200 make test ARGS="tests/journeys/test_kills.py --timeout 3600"
+"""
 
 from __future__ import annotations
 

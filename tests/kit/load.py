@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
@@ -48,7 +50,7 @@ class Load:
                 timeout_seconds,
             )
 
-    def record(self, done: list[object], what: object) -> None:
+    def record(self, done: list[Any], what: Any) -> None:
         with self.changed:
             done.append(what)
             self.changed.notify_all()
@@ -63,7 +65,7 @@ class Load:
                     while not self.stopping.is_set():
                         answer = sender.send(message)
                         if answer.code == "AA":
-                            self.record(self.orders, case)  # type: ignore[arg-type]
+                            self.record(self.orders, case)
                             case = Case()
                             message = case.order()
                         elif answer.error != "207":
@@ -87,35 +89,39 @@ class Load:
         while True:
             uid = generate_uid(prefix=None)
             images = [Scanner(0).take(item, number) for number in range(1, IMAGES + 1)]
-            yield lambda scanner, uid=uid: scanner.start(item, uid)[1] in (SUCCESS, DUPLICATE)  # type: ignore[misc]
-            yield lambda scanner, left=list(images): self._store(scanner, left)  # type: ignore[misc]
-            yield lambda scanner, uid=uid, images=images: self._end(scanner, uid, images)  # type: ignore[misc]
+            yield partial(_start, item, uid)
+            yield partial(self._store, list(images))
+            yield partial(self._end, uid, images)
 
-    def _store(self, scanner: Scanner, left: list[Dataset]) -> bool:
+    def _store(self, left: list[Dataset], scanner: Scanner) -> bool:
         """Store what is left in one association; what was answered is left no more."""
         with scanner.association() as association:
             while left:
                 if association.send_c_store(left[0]).get("Status") != SUCCESS:
                     return False
-                self.record(self.images, left.pop(0))  # type: ignore[arg-type]
+                self.record(self.images, left.pop(0))
         return True
 
-    def _end(self, scanner: Scanner, uid: str, images: list[Dataset]) -> bool:
+    def _end(self, uid: str, images: list[Dataset], scanner: Scanner) -> bool:
         ended = scanner.end(uid, images) in (SUCCESS, FAILED)  # a repeat of an N-SET that was kept finds it final
         if ended:
-            self.record(self.performed, uid)  # type: ignore[arg-type]
+            self.record(self.performed, uid)
         return ended
 
     def _port(self, door: str) -> int:
         return self.ports()[door]
 
 
+def _start(item: Dataset, uid: str, scanner: Scanner) -> bool:
+    return scanner.start(item, uid)[1] in (SUCCESS, DUPLICATE)  # a repeat of an N-CREATE that was kept finds it there
+
+
 @contextmanager
 def loaded(ports: Callable[[], dict[str, int]], item: Dataset, hl7_connections: int = 4) -> Iterator[Load]:
     """Run the load in threads; they have ended when the block is left."""
     load = Load(ports)
-    work: list[tuple[Callable[..., None], tuple[object, ...]]] = [(load.send_orders, ())] * hl7_connections
-    threads = [threading.Thread(target=target, args=args) for target, args in [*work, (load.acquire, (item,))]]
+    threads = [threading.Thread(target=load.send_orders) for _ in range(hl7_connections)]
+    threads.append(threading.Thread(target=load.acquire, args=(item,)))
     for thread in threads:
         thread.start()
     try:

@@ -1,4 +1,4 @@
-"""A plain RIS leaves MSH-18 empty and sends its names all the same: the patient is on the list, under the right name."""
+"""A plain RIS leaves MSH-18 empty and sends its names all the same: the patient is listed under the right name."""
 
 from __future__ import annotations
 
