@@ -100,7 +100,8 @@ def _site(profile: Profile, text: str, path: Path | None) -> Site:
     changed = {name: sender.rows for name, sender in profile.senders.items() if sender.rows}
     stated = {name: {key: row.stated() for key, row in rows.items()} for name, rows in changed.items()}
     settling = profile.model_dump(mode="json", include=SETTLING)
-    rows = build_rows(profile.rows, [stated, zone.key, settling])
+    charsets = [profile.hl7.charset, {name: sender.charset for name, sender in profile.senders.items()}]
+    rows = build_rows(profile.rows, [stated, zone.key, settling, charsets])
     return Site(
         rules=_rules(profile, rows, zone),
         rows=rows,

@@ -25,3 +25,15 @@ def test_a_telephone_number_is_the_same_after_the_profile_changed(
 
     assert before.PatientTelephoneNumbers == "99887766"
     assert after.PatientTelephoneNumbers == "99887766"
+
+
+def test_names_that_came_without_character_set_are_mended_once_the_profile_names_it(
+    databases: Databases, tmp_path: Path, case: Case
+) -> None:
+    with databases.fresh("sqlite", tmp_path) as url:
+        with running(tmp_path, url) as broker:
+            broker.send(case.order(header={"name": "Łoś^Jan"}, encoding="iso8859_2"))
+        with running(tmp_path, url, PROFILE + '[hl7]\ncharset = "8859/2"\n') as broker:
+            mended = broker.item(case)
+
+    assert str(mended.PatientName) == "Łoś^Jan"
