@@ -171,18 +171,24 @@ def _take_values(case: Case, order: Order | None, request: OrderRequest, row: Ro
     procedure = identity.find_procedure(case.draft, order, request, frozenset(case.named_procedures))
     if isinstance(procedure, Refusal):
         return procedure
-    if procedure is None:
-        made = new_procedure(case, order, request)
-        if isinstance(made, Refusal):
-            return made
-        procedure = made
     modality = request.step.get(scheduling.MODALITY)
-    step = identity.find_step(
-        case.draft, procedure, request, modality if isinstance(modality, str) else None, frozenset(case.named_steps)
-    )
-    if step is None:
-        return new_step(case, procedure, request, row)
-    return _change(case, order, procedure, step, request, row)
+    said = modality if isinstance(modality, str) else None
+    step = identity.find_step(case.draft, procedure, request, said, frozenset(case.named_steps)) if procedure else None
+    if procedure and step:
+        return _change(case, order, procedure, step, request, row)
+    if cancelled := _cancelled_since(case, order, request):
+        _superseded(case, cancelled, request, row)
+        return None
+    procedure = procedure or new_procedure(case, order, request)
+    return procedure if isinstance(procedure, Refusal) else new_step(case, procedure, request, row)
+
+
+def _cancelled_since(case: Case, order: Order, request: OrderRequest) -> ScheduledStep | None:
+    """A step of an order that is cancelled as a whole, and that the request is not strictly newer than."""
+    steps, sent = case.draft.steps_of_order(order.id), case.stamps(request)
+    if any(step.state is not StepState.CANCELED for step in steps):
+        return None
+    return next((step for step in steps if in_time.age(sent, step.stamps) is not in_time.Age.NEWER), None)
 
 
 def _foreign_study_uid(case: Case, request: OrderRequest) -> Refusal | None:
