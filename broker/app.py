@@ -39,7 +39,6 @@ from broker.workflow.take_instance import Intake, sweep_objects
 log = structlog.get_logger()
 
 OPEN_FILES = 65_536  # the usual soft limit of 1,024 is one busy morning of connections
-PROBE_SECONDS = 1.0  # how long a part's health stays known, so that asking often costs nothing
 CUT_SECONDS = 0.5  # for each of: doors cut off after the grace time, the writer, the database
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
@@ -117,7 +116,7 @@ class Broker:
         hl7 = self._hl7(site, database, writer)
         dicom = self._dicom(site, database, writer)
         probes = {part.name: part.ready for part in (writer, hl7, dicom)}
-        probes["database"] = _remembered(database.answers)
+        probes["database"] = shared(database.answers)
         http = WebServer(web_app(probes), settings.host, settings.http_port)
         for door in (hl7, dicom, http):
             doors.append(door)
@@ -213,15 +212,18 @@ def _within(limit_seconds: float, work: Callable[[], None]) -> None:
     thread.join(limit_seconds)
 
 
-def _remembered(probe: Callable[[], bool]) -> Callable[[], bool]:
-    """A probe that is asked once a second at most."""
+def shared(probe: Callable[[], bool]) -> Callable[[], bool]:
+    """A probe that runs once for all who wait for it, however many ask; its answer is never older than the question."""
     lock = threading.Lock()
-    known: list[tuple[float, bool]] = []
+    began, answer = 0.0, False
 
     def ask() -> bool:
+        nonlocal began, answer
+        asked = time.monotonic()
         with lock:
-            if not known or time.monotonic() - known[0][0] > PROBE_SECONDS:
-                known[:] = [(time.monotonic(), probe())]
-            return known[0][1]
+            if began < asked:
+                began = time.monotonic()
+                answer = probe()
+            return answer
 
     return ask

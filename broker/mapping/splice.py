@@ -175,6 +175,8 @@ class _Planner:
 
     def _note_unmatched(self, row: Row, asked: Dataset) -> None:
         """A value asked of an attribute that is not matched is ignored, and that is said (PS3.4 K.2.2.1.1.2)."""
+        if row.vr == "SQ":
+            asked[row.tag]  # Parsed now: what follows looks at values as they lie.
         if row.match == "none" and _has_value(asked, row.tag):
             self.unsupported = True
 

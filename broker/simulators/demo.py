@@ -6,6 +6,7 @@ import json
 import shutil
 import tempfile
 from collections.abc import Mapping, Sequence
+from concurrent.futures import ThreadPoolExecutor
 from datetime import datetime
 from pathlib import Path
 from typing import Any
@@ -21,7 +22,8 @@ from broker.simulators.process import BrokerProcess, ProcessError
 from broker.simulators.ris import Ris
 
 HOST = "127.0.0.1"
-FAILURES = (MorningError, ModalityError, MllpError, ProcessError, OSError)
+COMMANDS_AT_ONCE = 4
+FAILURES = (MorningError, ModalityError, MllpError, ProcessError, OSError, ValueError)
 
 
 def run_demo(keep: bool, console: Console) -> int:
@@ -33,23 +35,30 @@ def run_demo(keep: bool, console: Console) -> int:
     folder = Path(tempfile.mkdtemp(prefix="mwl-broker-demo-"))
     broker = BrokerProcess(folder)
     try:
-        console.print(f"Starting a broker in {folder} ...")
-        broker.start()
-        console.print("It listens on ports " + ", ".join(f"{name} {port}" for name, port in broker.ports.items()))
-        wrong = _show(broker, console, _perform(broker, console))
-        broker.stop()
+        verdict, code = _run(broker, console)
     except FAILURES as error:
-        console.print(f"The demo failed: {error}")
         console.print(Text(broker.printed()[-2000:]))
-        wrong = 1
+        verdict, code = f"The demo failed: {error}", 1
     finally:
         broker.kill()
-        if keep:
-            console.print(f"Look around: mwl-broker orders list --data {folder}")
-        else:
+        if not keep:
             shutil.rmtree(folder, ignore_errors=True)
-    console.print("Every order ended as it should." if not wrong else f"{wrong} did not end as they should.")
-    return 1 if wrong else 0
+    if keep:
+        console.print(f"Look around: mwl-broker orders list --data {folder}")
+    console.print(verdict)
+    return code
+
+
+def _run(broker: BrokerProcess, console: Console) -> tuple[str, int]:
+    console.print(f"Starting a broker in {broker.data} ...")
+    broker.start()
+    console.print("It listens on ports " + ", ".join(f"{name} {port}" for name, port in broker.ports.items()))
+    expected = _perform(broker, console)
+    wrong = _show(broker, console, expected)
+    broker.stop()
+    if wrong:
+        return f"{wrong} of {len(expected)} orders did not end as they should.", 1
+    return f"All {len(expected)} orders ended as they should.", 0
 
 
 def _perform(broker: BrokerProcess, console: Console) -> list[Ended]:
@@ -66,11 +75,12 @@ def _perform(broker: BrokerProcess, console: Console) -> list[Ended]:
 def _show(broker: BrokerProcess, console: Console, expected: Sequence[Ended]) -> int:
     """Print each order's timeline; how many orders did not end as expected."""
     wrong = 0
-    for ended in expected:
-        story = _story(broker, ended.number)
-        faults = _faults(story, ended)
-        wrong += bool(faults)
-        console.print(_timeline(story, ended, faults))
+    with ThreadPoolExecutor(COMMANDS_AT_ONCE) as pool:
+        stories = pool.map(lambda ended: _story(broker, ended.number), expected)
+    for ended, story in zip(expected, stories, strict=True):
+        found = faults(story, ended)
+        wrong += bool(found)
+        console.print(_timeline(story, ended, found))
     return wrong
 
 
@@ -84,24 +94,25 @@ def _story(broker: BrokerProcess, number: str) -> dict[str, Any]:
     return story
 
 
-def _faults(story: Mapping[str, Any], ended: Ended) -> list[str]:
+def faults(story: Mapping[str, Any], ended: Ended) -> list[str]:
+    """In what an order's story differs from what it should have come to; [] when it is as it should be."""
     states = sorted(step["state"] for step in story["steps"])
     images = sum(study["images"] for study in story["studies"])
     held = [step["held"] or "" for step in story["steps"]]
-    faults = []
+    found = []
     if states != sorted(ended.states):
-        faults.append(f"its steps are {', '.join(states) or 'none'}, not {', '.join(ended.states)}")
+        found.append(f"its steps are {', '.join(states) or 'none'}, not {', '.join(ended.states)}")
     if images != ended.images:
-        faults.append(f"it has {images} images, not {ended.images}")
+        found.append(f"it has {images} images, not {ended.images}")
     if ended.held and not all(ended.held in reason.lower() for reason in held):
-        faults.append("it is not held for the right reason")
+        found.append("it is not held for the right reason")
     if not ended.held and any(held):
-        faults.append("it is held")
-    return faults
+        found.append("it is held")
+    return found
 
 
-def _timeline(story: Mapping[str, Any], ended: Ended, faults: Sequence[str]) -> Table:
-    verdict = "; ".join(faults) if faults else "as it should be"
+def _timeline(story: Mapping[str, Any], ended: Ended, found: Sequence[str]) -> Table:
+    verdict = "; ".join(found) if found else "as it should be"
     title = f"{ended.title} ({ended.number}): {story['order']['status']}, {verdict}"
     table = Table(title=Text(title), title_justify="left", title_style="bold", header_style="bold")
     for column in ("Time (UTC)", "What", "Step", "Change", "By"):

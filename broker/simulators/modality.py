@@ -84,13 +84,17 @@ class Modality:
     def association(self) -> Iterator[Association]:
         """An association that is released at the end.
 
-        raises  ModalityError when the broker rejects it or cannot be reached
+        raises  ModalityError when the broker rejects it, cannot be reached, or ends it before the last answer
         """
         association = self._ae.associate(*self._address, ae_title=self._called_ae_title)
         if not association.is_established:
             raise ModalityError("association was not accepted")
         try:
             yield association
+        except RuntimeError as error:  # how pynetdicom says that the association is gone
+            if association.is_established:
+                raise
+            raise ModalityError("the association ended") from error
         finally:
             if association.is_established:
                 association.release()

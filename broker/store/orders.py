@@ -136,7 +136,8 @@ _ISSUERS = select(issuers.c.id, issuers.c.namespace, issuers.c.universal_id, iss
 
 @cache
 def _orders(dialect: str) -> Select[Any]:
-    return select(orders).where(is_any(dialect, orders.c.id, "ids"))
+    """Locked for the transaction, in one order for everybody (PostgreSQL; SQLite has one writer at a time anyway)."""
+    return select(orders).where(is_any(dialect, orders.c.id, "ids")).order_by(orders.c.id).with_for_update()
 
 
 @cache

@@ -15,7 +15,7 @@ Probes = Mapping[str, Callable[[], bool]]
 def health_routes(probes: Probes) -> list[Route]:
     """GET /health/live: 200 while the process answers. GET /health/ready: 200 when every part works, else 503."""
 
-    def live(request: Request) -> JSONResponse:
+    async def live(request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
 
     def ready(request: Request) -> JSONResponse:

@@ -177,6 +177,14 @@ class PolledSocket(AssociationSocket):
         return super().recv(nr_bytes)
 
 
+def _silent_too_long(association: Association, limits: DicomLimits) -> bool:
+    """True when the peer has sent nothing for too long: inside a message it gets less time than between two."""
+    timer = association.dul._idle_timer
+    silent_seconds = limits.network_seconds - timer.remaining
+    begun = association.dimse.message is not None
+    return silent_seconds > (limits.message_seconds if begun else limits.network_seconds)
+
+
 def _drain(connection: socket.socket) -> None:
     """Take what has arrived, so that closing does not reset the connection before our last words are read."""
     with contextlib.suppress(OSError):
@@ -195,6 +203,9 @@ class _Handler(RequestHandler):
         association.dul.event_queue.get_nowait()
         association.dul.socket = PolledSocket(association, client_socket=self.request)
         association._serve_request = partial(_serve, self.server, association)  # type: ignore[method-assign]
+        association.dul.idle_timer_expired = partial(  # type: ignore[method-assign]
+            _silent_too_long, association, self.server.limits
+        )
         return association
 
 
@@ -230,7 +241,7 @@ def _check_peer(event: evt.Event, peers: PeerRules) -> None:
 def _free_place(event: evt.Event) -> None:
     """A connection that closed before it asked for an association no longer waits for the request."""
     if event.assoc.requestor.primitive is None:
-        event.assoc.dul.to_user_queue.put(None)  # type: ignore[arg-type]
+        _wake(event.assoc)
 
 
 def _bound_message(event: evt.Event) -> None:
@@ -299,11 +310,17 @@ def _sending(association: Association) -> bool:
     return association.dul.is_alive() and association.dul.state_machine.current_state not in ("Sta1", "Sta2")
 
 
+def _wake(association: Association) -> None:
+    """End the wait for an association request, as the engine does when its time is up."""
+    waiting: Any = association.dul.to_user_queue
+    waiting.put(None)
+
+
 def _end_threads(association: Association) -> None:
     """End both threads of an association, whatever they wait for."""
     association._kill = True
     association.is_established = False
     association.dul.kill_dul()
-    association.dul.to_user_queue.put(None)  # type: ignore[arg-type]
+    _wake(association)
     if association.dul.socket is not None:
         association.dul.socket._shutdown_socket()

@@ -12,7 +12,7 @@ from pathlib import Path
 
 import pytest
 
-from broker.app import Broker, site_file, stop_together
+from broker.app import Broker, shared, site_file, stop_together
 from broker.data_folder import DataFolder
 from broker.errors import AlreadyRunning, SettingsError
 from broker.settings import Settings
@@ -113,3 +113,29 @@ def test_a_door_that_does_not_close_keeps_nobody_waiting_beyond_the_grace_time()
     released.set()
 
     assert took < 1.5
+
+
+def test_a_probe_is_never_run_twice_at_a_time_however_many_ask() -> None:
+    busy, overlaps = threading.Lock(), []
+
+    def probe() -> bool:
+        overlaps.append(not busy.acquire(blocking=False))
+        time.sleep(0.02)  # the work of the probe
+        busy.release()
+        return True
+
+    ask = shared(probe)
+    threads = [threading.Thread(target=ask) for _ in range(20)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+
+    assert not any(overlaps)
+
+
+def test_a_probes_answer_is_never_older_than_the_question() -> None:
+    answers = iter([True, False, True])
+    ask = shared(lambda: next(answers))
+
+    assert [ask(), ask(), ask()] == [True, False, True]

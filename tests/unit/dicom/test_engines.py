@@ -307,6 +307,22 @@ def test_a_peer_that_never_finishes_its_pdu_is_let_go(open_door):
         assert last_words(hostile) in (b"", ABORT)
 
 
+def test_a_message_that_is_never_finished_ends_its_association(open_door, scanner):
+    association = scanner(open_door(message_seconds=0.2).port)
+
+    # The engine says that a dataset follows, and sends none when it is empty.
+    status, _ = association.send_n_create(Dataset(), ModalityPerformedProcedureStep, "1.2.3")
+
+    assert "Status" not in status
+    until(lambda: association.is_aborted)
+
+
+def test_a_silent_association_is_aborted_after_its_time(open_door, scanner):
+    association = scanner(open_door(network_seconds=0.2).port)
+
+    until(lambda: association.is_aborted)
+
+
 def test_bytes_that_are_no_dicom_end_the_connection_only(open_door, scanner):
     port = open_door().port
     with socket.create_connection(("127.0.0.1", port), WAIT_SECONDS) as hostile:
