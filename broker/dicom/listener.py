@@ -35,6 +35,9 @@ STACK_BYTES = 262_144
 KEEPALIVE_SECONDS = 60
 """Silence after which the system asks whether the peer's machine is still there."""
 
+SEND_BUFFER_BYTES = 262_144
+"""What the system may hold of answers that a peer does not read; without a bound it takes megabytes for each."""
+
 CUT_SECONDS = 0.5
 """Time for A-ABORTs to leave and threads to end, after the grace time."""
 
@@ -235,9 +238,10 @@ class DicomListener:
 
 
 def _tune(connection: socket.socket) -> None:
-    """An answer leaves at once (Nagle's algorithm off); a peer whose machine is gone is noticed."""
+    """An answer leaves at once (Nagle's algorithm off), little waits unread, a machine that is gone is noticed."""
     connection.setblocking(True)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)

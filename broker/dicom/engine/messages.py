@@ -130,20 +130,21 @@ class Exchange:
         """Send all replies, the last of which is final. raises Ended"""
         with closing(replies):
             for reply in replies:
-                if self._dataset and not self._dataset.is_whole:
+                if self._dataset and not self._is_whole:
                     self._dataset.drain()
                 self._gather(reply)
                 if self._size >= WRITE_BYTES or len(self._buffers) >= WRITE_BUFFERS:
                     self._send()
-                    self._look()
-        if self._channel.has_more:
+                    if self._is_whole:
+                        self._look()
+        if self._channel.has_more and self._is_whole:
             self._look()
         self._send()
 
     def is_cancelled(self) -> bool:
         """True once a C-CANCEL has come, or nobody listens any more."""
         now = time.monotonic()
-        if self._is_cancelled or now < self._look_at or (self._dataset and not self._dataset.is_whole):
+        if self._is_cancelled or now < self._look_at or not self._is_whole:
             return self._is_cancelled
         self._look_at = now + LOOK_SECONDS
         try:
@@ -151,6 +152,11 @@ class Exchange:
         except Ended:
             self._is_cancelled = True
         return self._is_cancelled
+
+    @property
+    def _is_whole(self) -> bool:
+        """True when the request has come to its end: what comes now is something else."""
+        return self._dataset is None or self._dataset.is_whole
 
     def _gather(self, reply: Reply) -> None:
         head = self._head(reply)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import time
@@ -99,40 +100,54 @@ class Wire:
 
 
 class TlsWire(Wire):
-    """The same under TLS, with Python's deadlines. A read first takes what TLS has decrypted already."""
+    """The same under TLS, over a socket that never blocks; waiting is one poll. What TLS has read comes first."""
 
     def __init__(self, plain: Wire, context: ssl.SSLContext) -> None:
         self.socket: ssl.SSLSocket = context.wrap_socket(plain.socket, server_side=True, do_handshake_on_connect=False)
+        self._is_stopped = False
 
     def shake_hands(self, seconds: float) -> None:
         """raises TimeoutError, OSError"""
         self.socket.settimeout(seconds)
         self.socket.do_handshake()
+        self.socket.setblocking(False)
 
     def receive(self, seconds: float) -> bytes:
-        if seconds <= 0:
-            raise TimeoutError
-        self.socket.settimeout(seconds)
-        data = self.socket.recv(READ_BYTES)
+        until = time.monotonic() + seconds
+        data = self.look() if self.socket.pending() else None
+        while data is None and not self._is_stopped:
+            self._wait(select.POLLIN, until - time.monotonic())
+            data = None if self._is_stopped else self.look()
         self._acknowledge_quickly()
-        return data
+        return data or b""
 
     def look(self) -> bytes | None:
-        self.socket.settimeout(0.0)
         try:
             return self.socket.recv(READ_BYTES)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
 
     def send(self, buffers: list[bytes], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+        until = time.monotonic() + seconds
         rest = memoryview(b"".join(buffers))
         while rest:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            self.socket.settimeout(left)
-            rest = rest[self.socket.send(rest) :]
+            try:
+                rest = rest[self.socket.send(rest) :]
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                self._wait(select.POLLOUT, until - time.monotonic())
+
+    def stop_reading(self) -> None:
+        # TLS must not see this end of the stream: after it nothing could be written, no last word.
+        self._is_stopped = True
+        super().stop_reading()
+
+    def _wait(self, event: int, seconds: float) -> None:
+        if seconds <= 0:
+            raise TimeoutError
+        poller = select.poll()
+        poller.register(self.socket, event)
+        if not poller.poll(seconds * 1000):
+            raise TimeoutError
 
 
 def _unsent(buffers: list[bytes], sent: int) -> list[bytes]:
