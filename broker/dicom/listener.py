@@ -29,8 +29,8 @@ from broker.errors import AlreadyRunning, SettingsError
 BACKLOG = 4_096
 """Connections that the system may hold for us; it takes the smaller of this and its own limit."""
 
-STACK_BYTES = 262_144
-"""Of an association's thread; address space, not memory."""
+STACK_BYTES = 524_288
+"""Of an association's thread: a dataset nested as deeply as the interpreter lets us read takes a quarter of it."""
 
 KEEPALIVE_SECONDS = 60
 """Silence after which the system asks whether the peer's machine is still there."""

@@ -14,7 +14,7 @@ from typing import Never, Protocol
 
 from broker.dicom.command_set import C_CANCEL, COMMAND_BYTES, BadCommand, CommandSet, read_command_set, write_response
 from broker.dicom.contract import Reply
-from broker.dicom.engine.pdu import Pdv
+from broker.dicom.engine.pdu import Pdv, data_head, data_pdus
 from broker.errors import PeerFailed, UnreadableDataset
 
 WRITE_BYTES = 65_536
@@ -38,14 +38,14 @@ class Ended(Exception):
 
 
 class Line(Protocol):
-    """What messages need of their channel. All but pdus and has_more may raise Ended."""
+    """What messages need of their channel; its methods may raise Ended. room: bytes of one fragment, for the peer"""
+
+    room: int
 
     @property
     def has_more(self) -> bool: ...
 
     def next_fragment(self, context_id: int, deadline: float) -> Pdv: ...
-
-    def pdus(self, context_id: int, data: bytes, *, command: bool) -> list[bytes]: ...
 
     def write(self, buffers: list[bytes]) -> None: ...
 
@@ -120,6 +120,7 @@ class Exchange:
         self.context_id = context_id
         self._channel = channel
         self._dataset = dataset
+        self._room = channel.room
         self._buffers: list[bytes] = []
         self._size = 0
         self._heads: dict[int, bytes] = {}
@@ -159,27 +160,30 @@ class Exchange:
         return self._dataset is None or self._dataset.is_whole
 
     def _gather(self, reply: Reply) -> None:
-        head = self._head(reply)
-        if reply.dataset:
-            buffers = self._channel.pdus(self.context_id, reply.dataset, command=False)
-            buffers[0] = head + buffers[0]
-            self._buffers += buffers
-            self._size += len(head) + len(reply.dataset)
+        dataset = reply.dataset
+        if reply.comment or reply.offending or reply.sop_instance_uid or reply.error_id is not None:
+            head = self._make_head(reply)
+        else:
+            # The usual reply: its command set is made once for each status.
+            known = reply.status if dataset else ~reply.status
+            found = self._heads.get(known)
+            head = self._heads[known] = self._make_head(reply) if found is None else found
+        self._size += len(head)
+        if not dataset:
+            self._buffers.append(head)
+            return
+        self._size += len(dataset)
+        if len(dataset) <= self._room:
+            self._buffers.append(head + data_head(self.context_id, len(dataset)))
+            self._buffers.append(dataset)
         else:
             self._buffers.append(head)
-            self._size += len(head)
+            self._buffers += data_pdus(self.context_id, dataset, self._room, command=False)
 
-    def _head(self, reply: Reply) -> bytes:
-        """The command set's PDUs; made once for each status of replies that say no more than it."""
-        is_plain = not (reply.comment or reply.offending or reply.sop_instance_uid or reply.error_id is not None)
-        known = reply.status if reply.dataset else ~reply.status
-        if is_plain and known in self._heads:
-            return self._heads[known]
+    def _make_head(self, reply: Reply) -> bytes:
+        """The PDUs of the command set."""
         command_set = write_response(self.command, reply)
-        head = b"".join(self._channel.pdus(self.context_id, command_set, command=True))
-        if is_plain:
-            self._heads[known] = head
-        return head
+        return b"".join(data_pdus(self.context_id, command_set, self._room, command=True))
 
     def _send(self) -> None:
         buffers, self._buffers, self._size = self._buffers, [], 0

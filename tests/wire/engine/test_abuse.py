@@ -261,7 +261,7 @@ def test_a_peer_that_stays_after_the_release_is_closed(open_door: OpenDoor, monk
 
 
 def test_an_abort_that_crosses_a_release_is_taken(open_door: OpenDoor) -> None:
-    door = open_door()
+    door = open_door(association_seconds=0.3)
     with RawPeer(door.port).associate() as peer:
         peer.send(RELEASE_RQ + ABORT_BY_USER)
 
