@@ -62,6 +62,8 @@ SHIPPED: Mapping[str, Row] = {
     "SC":      _row("refuse", "nothing",     "nothing",               "nothing",     "nothing"),
     "SC/IP":   _row("refuse", "start",       "nothing",               "nothing",     "nothing"),
     "SC/CM":   _row("refuse", "complete",    "complete-unless-open",  "nothing",     "nothing"),
+    "SC/CA":   _row("refuse", "cancel",      "refuse",                "nothing",     "nothing"),
+    "SC/DC":   _row("refuse", "cancel",      "discontinue",           "nothing",     "nothing"),
     "CA":      _row("refuse", "cancel",      "refuse",                "refuse",      "nothing"),
     "DC":      _row("refuse", "cancel",      "discontinue",           "refuse",      "nothing"),
 }  # fmt: skip

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from broker.domain import identity, in_time, order_control, scheduling
 from broker.domain.case import Case, touch
+from broker.domain.changes import detail_of
+from broker.domain.holding import hold_alarms
 from broker.domain.making import STATE_AFTER, new_order, new_procedure, new_step, settle
 from broker.domain.naming import name_order, name_procedure, name_step
 from broker.domain.order import (
@@ -56,6 +58,7 @@ def decide(draft: OrderDraft, request: PlaceOrder) -> MessageAnswer:
     outcome, reason = ended
     entry = _journal(draft, message, outcome, "; ".join(filter(None, (reason, *request.warnings))))
     draft.events = [replace(event, message_id=entry.id) for event in draft.events]
+    draft.alarms += hold_alarms(draft.events)
     return MessageAnswer(entry.id, entry.answered_at, outcome, warnings=request.warnings)
 
 
@@ -176,6 +179,8 @@ def _take_values(case: Case, order: Order | None, request: OrderRequest, row: Ro
     said = modality if isinstance(modality, str) else None
     step = identity.find_step(case.draft, procedure, request, said, frozenset(case.named_steps)) if procedure else None
     if procedure and step:
+        if step.id in case.named_steps:
+            request = replace(request, step=scheduling.continued(step.values, request.step))
         return _change(case, order, procedure, step, request, row)
     if cancelled := _cancelled_since(case, order, request):
         _superseded(case, cancelled, request, row)
@@ -284,7 +289,9 @@ def _change_values(
         touch(case.draft, case.draft.steps_of(procedure.id))
     case.keep(procedure_now, step_now)
     effect = "descriptive" if descriptive else "update"
-    case.event("unchanged" if same else "updated", step_now, request.group, effect=effect)
+    detail = detail_of((order, order_now), (procedure, procedure_now), (step, step_now))
+    case.event("unchanged" if same else "updated", step_now, request.group, effect=effect, detail=detail)
+    case.tell_hold(step.held, step_now, request.group)
     if action is Action.REVIVE:
         case.move(step_now, StepState.SCHEDULED, request.group)
         same = False
