@@ -6,10 +6,14 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import broker
 from broker import log
 from broker.settings import Settings
+
+START_POLL_SECONDS = 0.05
 
 
 def serve(settings: Settings) -> None:
@@ -21,7 +25,7 @@ def serve(settings: Settings) -> None:
     for number in (signal.SIGTERM, signal.SIGINT):
         signal.signal(number, lambda *_: told_to_stop.set())
     house = Broker(settings)
-    house.start()
+    _start(house.start, told_to_stop)
     print(f"mwl-broker {broker.__version__}")
     for name, fact in house.facts.items():
         print(f"  {name:<14} {fact}")
@@ -32,6 +36,19 @@ def serve(settings: Settings) -> None:
     house.stop()
     print("Stopped.", flush=True)
     _end()
+
+
+def _start(start: Callable[[], None], told_to_stop: threading.Event) -> None:
+    """Start, and do not wait for the end of it once told to stop: it may wait for a lock, or migrate for long."""
+    pool = ThreadPoolExecutor(1, "start")
+    started = pool.submit(start)
+    pool.shutdown(wait=False)
+    while not started.done():
+        if told_to_stop.wait(START_POLL_SECONDS):
+            # Nobody has been served, and a start bears to be killed at any moment.
+            print("Stopped before it was ready.", flush=True)
+            os._exit(0)
+    started.result()
 
 
 def _end() -> None:
