@@ -13,19 +13,22 @@ import broker
 from broker import log
 from broker.settings import Settings
 
-START_POLL_SECONDS = 0.05
-
 
 def serve(settings: Settings) -> None:
     """Run the broker until it is told to stop (SIGTERM, SIGINT); ends in under 5 seconds then."""
     from broker.app import Broker  # the whole house; commands that only read do without
 
     log.configure(settings.log)
-    told_to_stop = threading.Event()
+    told_to_stop, woken = threading.Event(), threading.Event()
+
+    def stop(*_: object) -> None:
+        told_to_stop.set()
+        woken.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told_to_stop.set())
+        signal.signal(number, stop)
     house = Broker(settings)
-    _start(house.start, told_to_stop)
+    _start(house.start, woken)
     print(f"mwl-broker {broker.__version__}")
     for name, fact in house.facts.items():
         print(f"  {name:<14} {fact}")
@@ -38,16 +41,17 @@ def serve(settings: Settings) -> None:
     _end()
 
 
-def _start(start: Callable[[], None], told_to_stop: threading.Event) -> None:
-    """Start, and do not wait for the end of it once told to stop: it may wait for a lock, or migrate for long."""
+def _start(start: Callable[[], None], woken: threading.Event) -> None:
+    """Start; `woken` before it is done ends the process: a start may wait for a lock, or migrate for long."""
     pool = ThreadPoolExecutor(1, "start")
     started = pool.submit(start)
     pool.shutdown(wait=False)
-    while not started.done():
-        if told_to_stop.wait(START_POLL_SECONDS):
-            # Nobody has been served, and a start bears to be killed at any moment.
-            print("Stopped before it was ready.", flush=True)
-            os._exit(0)
+    started.add_done_callback(lambda _: woken.set())
+    woken.wait()
+    if not started.done():
+        # Nobody has been served, and a start bears to be killed at any moment.
+        print("Stopped before it was ready.", flush=True)
+        os._exit(0)
     started.result()
 
 
