@@ -1,4 +1,4 @@
-"""The peers on this machine: found or named as missing, started with the same steps on free ports, stopped at the end."""
+"""The peers on this machine: found or named as missing, started with the same steps on free ports, and stopped."""
 
 from __future__ import annotations
 
