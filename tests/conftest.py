@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
+import logging
+import sys
+import threading
 from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
+import structlog
 
 from broker.store.database import Database, open_database
 from tests.kit.clock import SettableClock
@@ -45,3 +49,16 @@ def database(database_url: str, tmp_path: Path) -> Iterator[Database]:
 def clock() -> SettableClock:
     """A clock that a test moves."""
     return SettableClock()
+
+
+@pytest.fixture(autouse=True)
+def _process_logs() -> Iterator[None]:
+    """Commands run inside a test configure the process's log; the next test gets it as it was."""
+    root = logging.getLogger()
+    before = root.handlers[:], root.level, threading.excepthook, sys.unraisablehook
+    yield
+    if structlog.is_configured():
+        structlog.reset_defaults()
+        logging.captureWarnings(False)
+        root.handlers[:], threading.excepthook, sys.unraisablehook = before[0], before[2], before[3]
+        root.setLevel(before[1])

@@ -102,7 +102,7 @@ def patient_keys(
     for identifier in request.identifiers:
         issuer = issuers.settle(identifier.issuer, (sender.issuer, site_default))
         if issuer is None:
-            return Refusal(Cause.AMBIGUOUS, "IssuerOfPatientID", detail="the assigning authority fits two known ones")
+            return Refusal(Cause.AMBIGUOUS, "PID-3.4", detail="the assigning authority fits two known ones")
         settled.append(Identifier(identifier.value, issuer))
     if not settled:
         return Refusal(Cause.MISSING, "PatientID", detail="no patient identifier")
@@ -288,12 +288,13 @@ def find_step(
 ) -> ScheduledStep | None:
     """The step of a known procedure that a request means; None when it is a new one.
 
-    A named step takes over one that we derived: the first with its modality, else the first.
+    A named step takes over one that we derived: the first with its modality, else the first. A request that names none
+    means one with its modality, and rather one that is open.
     """
     steps = draft.steps_of(procedure.id)
     if request.step_id is None:
         free = [s for s in steps if s.id not in taken]
-        return free[0] if free else None
+        return min(free, key=lambda s: (modality not in (None, s.modality), s.state not in OPEN), default=None)
     for step in steps:
         if step.step_id == request.step_id:
             return step

@@ -153,7 +153,7 @@ def _stopping_cancel(case: Case, request: OrderRequest) -> RememberedCancel | No
         if cancel.sender_group != message.sender.group or case.book.now - cancel.at > in_time.CANCEL_REMEMBERED:
             continue
         pairs = [(cancel.placer, request.placer), (cancel.filler, request.filler)]
-        if request.placer is None and request.filler is None:
+        if not (cancel.placer or cancel.filler) or not (request.placer or request.filler):
             pairs = [(cancel.accession, request.accession)]
         named = any(held is not None and sent_ is not None and held == sent_.value for held, sent_ in pairs)
         if named and in_time.age(sent, cancel.stamps) is not in_time.Age.NEWER:
@@ -171,18 +171,24 @@ def _take_values(case: Case, order: Order | None, request: OrderRequest, row: Ro
     procedure = identity.find_procedure(case.draft, order, request, frozenset(case.named_procedures))
     if isinstance(procedure, Refusal):
         return procedure
-    if procedure is None:
-        made = new_procedure(case, order, request)
-        if isinstance(made, Refusal):
-            return made
-        procedure = made
     modality = request.step.get(scheduling.MODALITY)
-    step = identity.find_step(
-        case.draft, procedure, request, modality if isinstance(modality, str) else None, frozenset(case.named_steps)
-    )
-    if step is None:
-        return new_step(case, procedure, request, row)
-    return _change(case, order, procedure, step, request, row)
+    said = modality if isinstance(modality, str) else None
+    step = identity.find_step(case.draft, procedure, request, said, frozenset(case.named_steps)) if procedure else None
+    if procedure and step:
+        return _change(case, order, procedure, step, request, row)
+    if cancelled := _cancelled_since(case, order, request):
+        _superseded(case, cancelled, request, row)
+        return None
+    procedure = procedure or new_procedure(case, order, request)
+    return procedure if isinstance(procedure, Refusal) else new_step(case, procedure, request, row)
+
+
+def _cancelled_since(case: Case, order: Order, request: OrderRequest) -> ScheduledStep | None:
+    """A step of an order that is cancelled as a whole, and that the request is not strictly newer than."""
+    steps, sent = case.draft.steps_of_order(order.id), case.stamps(request)
+    if any(step.state is not StepState.CANCELED for step in steps):
+        return None
+    return next((step for step in steps if in_time.age(sent, step.stamps) is not in_time.Age.NEWER), None)
 
 
 def _foreign_study_uid(case: Case, request: OrderRequest) -> Refusal | None:
@@ -221,11 +227,14 @@ def _change(
     if action is Action.COMPLETE_UNLESS_OPEN and case.draft.forest.open_performed.get(step.id):
         case.draft.alarms.append(Alarm("completed-while-performing", f"step {step.id}", step.order_id))
         action = Action.NOTHING
+    stamped = replace(step, stamps=in_time.latest(step.stamps, case.stamps(request)))
     if action is Action.NOTHING:
+        if order_control.cancels(row):
+            # What comes back must be newer than the last cancel, not only than the first.
+            case.draft.put(stamped)
         case.event("unchanged", step, request.group)
         case.ended(Outcome.UNCHANGED)
         return None
-    stamped = replace(step, stamps=in_time.latest(step.stamps, case.stamps(request)))
     case.move(stamped, STATE_AFTER[action], request.group)
     case.ended(Outcome.CANCELLED if action in order_control.CANCELLING else Outcome.UPDATED)
     return None

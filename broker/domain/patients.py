@@ -36,7 +36,7 @@ def update_patient(case: Case) -> None:
 
 
 def _identifiers(patient: Patient, keys: PatientKeys, issuers: Issuers) -> tuple[PatientIdentifier, ...]:
-    """Present identifiers with the keys sent now in their order, fuller issuers taken over; former ones stay last."""
+    """Present identifiers by rank, else those sent now first; fuller issuers taken over; former ones stay last."""
     sent = [PatientIdentifier(key.value, key.issuer) for key in keys.keys]
 
     def known(held: PatientIdentifier) -> bool:
@@ -50,5 +50,10 @@ def _identifiers(patient: Patient, keys: PatientKeys, issuers: Issuers) -> tuple
         best = next((h.issuer for h in same if h.issuer.universal_id and not key.issuer.universal_id), key.issuer)
         if not former:
             fuller.append(PatientIdentifier(key.value, best))
-    present = [*fuller, *kept] if fuller else kept
+    present = sorted([*fuller, *kept], key=lambda held: _place(issuers.rank(held.issuer)))
     return (*present, *(held for held in patient.identifiers if held.former))
+
+
+def _place(rank: int | None) -> tuple[bool, int]:
+    """Ranked ones first, the highest (1) before all."""
+    return rank is None, rank or 0

@@ -31,6 +31,11 @@ class Site(Protocol):
     @property
     def processing_ids(self) -> Collection[str]: ...
 
+    @property
+    def charset(self) -> str: ...
+
+    def charset_for(self, sender: Sender) -> str: ...
+
     def sender(self, application: str, facility: str) -> Sender: ...
 
     def rows_for(self, sender: Sender) -> RowSet: ...
@@ -59,10 +64,13 @@ def split(arrival: Arrival, site: Site) -> Message:
 
     raises  UnreadableMessage when it is no HL7
     """
-    message = read(arrival.received.raw)
+    message = read(arrival.received.raw, site.charset)
+    arrival.received = _received(message, arrival.received, site)
+    own = site.charset_for(arrival.received.sender)
+    if own != site.charset:
+        message = read(arrival.received.raw, own)
     arrival.message = message
     arrival.header = header_of(message)
-    arrival.received = _received(message, arrival.received, site)
     return message
 
 
@@ -110,6 +118,8 @@ def header_warnings(arrival: Arrival) -> tuple[str, ...]:
     warnings = []
     if arrival.received.message_time is None:
         warnings.append("MSH-7 is empty or cannot be read")
+    if arrival.message is not None and not arrival.message.charset and not arrival.received.raw.isascii():
+        warnings.append("MSH-18 is empty; the character set was assumed")
     if arrival.message is not None and arrival.message.undecodable:
         warnings.append("some bytes have no meaning in the declared character set (MSH-18)")
     return tuple(warnings)

@@ -64,6 +64,11 @@ def codec_of(name: str) -> str | None:
     return _BY_FOLDED_NAME.get(_folded(name))
 
 
+def says_more_than_ascii(name: str) -> bool:
+    """False for ASCII and for names that nobody knows: they do not say what bytes above 0x7F mean."""
+    return codec_of(name) not in (None, "ascii")
+
+
 def decode(raw: bytes, names: Sequence[str]) -> tuple[str, bool]:
     """Turn a message's bytes into text.
 

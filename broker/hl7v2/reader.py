@@ -68,7 +68,7 @@ class Message:
 
     raw          as received
     charset      MSH-18, first repetition ("" when empty)
-    undecodable  some bytes meant nothing in the declared set; U+FFFD stands for them
+    undecodable  some bytes meant nothing in the declared set; what they mean was guessed, or U+FFFD stands for them
     """
 
     raw: bytes
@@ -93,7 +93,7 @@ def read(raw: bytes, default_charset: str = "") -> Message:
     """Split a message.
 
     raw              one message without its frame; ended by CR, LF or CRLF; one UTF-8 byte order mark is skipped
-    default_charset  table 0211 name that holds when MSH-18 is empty
+    default_charset  table 0211 name that holds when MSH-18 says nothing of the bytes and they are no UTF-8
     raises           UnreadableMessage when it does not start with a usable MSH
     source           HL7 2.5.1 2.5.4, 2.6, 2.15.9
     """
@@ -101,15 +101,24 @@ def read(raw: bytes, default_charset: str = "") -> Message:
     body = (raw[3:] if marked else raw).lstrip(BEFORE).rstrip(AFTER)
     delimiters = _delimiters(body)
     names = _charset_names(body, delimiters)
-    if not any(names):
-        names = [charset.UTF_8 if marked else default_charset]
-        declared = ""
-    else:
-        declared = names[0]
-        if len(names) > 1:
-            body = _real_escapes(body, delimiters)
+    declared = names[0] if any(names) else ""
+    held = True
+    if not any(charset.says_more_than_ascii(name) for name in names):
+        names = [charset.UTF_8 if marked or _is_utf_8(body) else default_charset]
+        held = not declared or body.isascii()
+    elif len(names) > 1:
+        body = _real_escapes(body, delimiters)
     text, clean = charset.decode(body, names)
-    return Message(raw, declared, delimiters, _segments(text, delimiters.field), not clean)
+    return Message(raw, declared, delimiters, _segments(text, delimiters.field), not (clean and held))
+
+
+def _is_utf_8(body: bytes) -> bool:
+    """Text of another set is as good as never valid UTF-8 by chance."""
+    try:
+        body.decode("utf-8")
+    except UnicodeDecodeError:
+        return False
+    return True
 
 
 def _delimiters(body: bytes) -> Delimiters:

@@ -46,9 +46,10 @@ def encoder_of(names: Sequence[str]) -> Encoder | None:
     """How to encode text in a dataset's sets; None when we do not know them."""
     if len(names) == 1 and (codec := _SINGLE.get(_alone(names[0]))) is not None:
         return _japanese if codec == "shift_jis" else lambda vr, text: text.encode(codec)
-    if names and all(_alone(name) in _SINGLE or name in _EXTENSIONS for name in names):
-        return _with_extensions(names)
-    return None
+    try:
+        return _with_extensions(_pydicom_encodings(names)) if names else None
+    except UnicodeError:
+        return None
 
 
 def decode(vr: str, raw: bytes, names: Sequence[str]) -> str:
@@ -59,21 +60,19 @@ def decode(vr: str, raw: bytes, names: Sequence[str]) -> str:
         codec = _SINGLE.get(_alone(names[0]) if names else "")
         if codec is not None:
             return raw.decode(codec)
-    encodings = _pydicom_encodings(names)
-    delimiters = {ord(mark) for mark in ("\\^=" if vr == "PN" else "\r\n\t\f" if vr in LONG_TEXT else "\\")}
-    return pydicom.charset.decode_bytes(raw, encodings, delimiters)
+    marks = "\\^=" if vr == "PN" else "\r\n\t\f" if vr in LONG_TEXT else "\\"
+    return pydicom.charset.decode_bytes(raw, _pydicom_encodings(names), {ord(mark) for mark in marks})
+
+
+def _pydicom_encodings(names: Sequence[str]) -> list[str]:
+    if not all(name in ("", "ISO_IR 6") or name in _EXTENSIONS for name in names):
+        raise UnicodeError("no list of character sets")
+    return pydicom.charset.convert_encodings(list(names))
 
 
 def _alone(name: str) -> str:
     """A set with code extensions that comes alone extends nothing."""
     return name.replace("ISO 2022 IR", "ISO_IR")
-
-
-def _pydicom_encodings(names: Sequence[str]) -> list[str]:
-    unknown = [name for name in names if _alone(name) not in _SINGLE and name not in _EXTENSIONS]
-    if unknown:
-        raise UnicodeError("unknown character set")
-    return pydicom.charset.convert_encodings(list(names))
 
 
 def _japanese(vr: str, text: str) -> bytes:
@@ -84,9 +83,7 @@ def _japanese(vr: str, text: str) -> bytes:
     return text.encode("shift_jis")
 
 
-def _with_extensions(names: Sequence[str]) -> Encoder | None:
-    encodings = _pydicom_encodings(names)
-
+def _with_extensions(encodings: list[str]) -> Encoder:
     def encode(vr: str, text: str) -> bytes:
         marks = _NAME_MARKS if vr == "PN" else _LINE_MARKS if vr in LONG_TEXT else _VALUE_MARKS
         return b"".join(_fragment(part, encodings) for part in marks.split(text))
@@ -98,7 +95,9 @@ def _fragment(text: str, encodings: list[str]) -> bytes:
     """Between two delimiters one set holds all of it, or the text does not fit (PS3.5 6.1.2.5.3)."""
     if text.isascii():
         return text.encode("ascii")
-    if not any(_holds(text, codec) for codec in encodings):
+    # pydicom takes the default repertoire for Latin-1; where it comes first, Latin letters would go out undeclared.
+    undeclared = encodings[0] == pydicom.charset.default_encoding and _holds(text, encodings[0])
+    if undeclared or not any(_holds(text, codec) for codec in encodings):
         raise UnicodeError("no set of the list holds the text")
     encoded = pydicom.charset.encode_string(text, encodings)
     if pydicom.charset.decode_bytes(encoded, encodings, set()) != text:

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 
 from broker.hl7v2.reader import Delimiters, Message, Segment
 
 MOST_GROUPS = 1000
 """Orders of one message; more are refused."""
+
+MOST_SHARED = 100
+"""Segments between an ORC and its first OBR that the OBRs without ORC see too."""
 
 OF_THE_GROUP = frozenset({"ORC", "OBR", "TQ1", "IPC", "ZDS"})
 """Segments that are never looked for outside an order's own group."""
@@ -59,7 +62,7 @@ class Group:
 
 
 def split(message: Message) -> tuple[Group, tuple[Group, ...]]:
-    """The patient's part, and a group for each order.
+    """The patient's part, and a group for each order; of too many orders one more than MOST_GROUPS.
 
     An OBR without ORC belongs to the ORC before it: it starts a group of its own that sees that ORC, and what stands
     between that ORC and its first OBR (HL7 2.5.1 4.4.1).
@@ -68,37 +71,35 @@ def split(message: Message) -> tuple[Group, tuple[Group, ...]]:
     family = message.header.field(9).split(marks.repetition, 1)[0].split(marks.component, 1)[0].strip()
     patient: list[Segment] = []
     found: list[list[Segment]] = []
+    shared: list[Segment] = []
+    requested = False
     for segment in message.segments:
-        if segment.name == "ORC" or (segment.name == "OBR" and (not found or _has_request(found[-1]))):
-            shared = list(_before_request(found[-1])) if segment.name == "OBR" and found else []
-            found.append([*shared, segment])
-        else:
-            (found[-1] if found else patient).append(segment)
+        if segment.name == "ORC" or (segment.name == "OBR" and (not found or requested)):
+            if len(found) > MOST_GROUPS:
+                break
+            found.append([*shared, segment] if segment.name == "OBR" else [segment])
+            shared = [segment] if segment.name == "ORC" else shared
+            requested = segment.name == "OBR"
+            continue
+        requested |= segment.name == "OBR"
+        if found and not requested and len(shared) < MOST_SHARED:
+            shared.append(segment)
+        (found[-1] if found else patient).append(segment)
     head = Group(0, family, marks, tuple(patient))
     groups = tuple(Group(n, family, marks, head.patient, tuple(own)) for n, own in enumerate(found, 1))
     return head, groups
 
 
-def _has_request(segments: Sequence[Segment]) -> bool:
-    return any(segment.name == "OBR" for segment in segments)
-
-
-def _before_request(segments: Sequence[Segment]) -> Iterator[Segment]:
-    for segment in segments:
-        if segment.name == "OBR":
-            return
-        yield segment
-
-
 def _named(segments: Sequence[Segment], name: str, owner: str) -> list[Segment]:
+    """Notes belong to the segment right before them; other segments to the nearest one of the owner's name."""
     if not owner:
         return [segment for segment in segments if segment.name == name]
-    return [segment for at, segment in enumerate(segments) if segment.name == name and _belongs(segments, at, owner)]
-
-
-def _belongs(segments: Sequence[Segment], at: int, owner: str) -> bool:
-    """Notes belong to the segment right before them; other segments to the nearest one of the owner's name."""
-    above = [segment.name for segment in segments[:at]]
-    if segments[at].name != "NTE":
-        return owner in above
-    return next((name for name in reversed(above) if name not in _TRANSPARENT or name == owner), "") == owner
+    found: list[Segment] = []
+    last, seen = "", False
+    for segment in segments:
+        if segment.name == name and (last == owner if name == "NTE" else seen):
+            found.append(segment)
+        if segment.name not in _TRANSPARENT or segment.name == owner:
+            last = segment.name
+            seen |= last == owner
+    return found

@@ -9,6 +9,7 @@ import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from itertools import islice
 from typing import Protocol
 
 from broker.errors import SettingsError
@@ -19,6 +20,8 @@ ALL = 0
 """Selector or repetition `*`."""
 DELETED = '""'
 """How a sender takes a value back (HL7 2.5.1 2.5.3.1)."""
+MOST_PIECES = 1000
+"""Most repetitions and segments that one path gives; a message of 10 MB could name millions."""
 FORM = '[FAMILY:][OWNER/]SEG[sel]-field[rep].component.subcomponent, for example PV1-19.1 or OBX[3.1="29463-7"]-5'
 
 _PATH = re.compile(
@@ -197,14 +200,18 @@ def _parse_selector(text: str | None, path: str) -> Selector:
 
 
 def find(path: Path, scope: Scope) -> list[Piece]:
-    """The pieces a path names in an order, those without a value left out; a deleted one says so itself."""
+    """The pieces a path names in an order, at most MOST_PIECES; those without a value are left out.
+
+    A piece that the sender deleted is among them, and says so.
+    """
     if path.family and path.family != scope.family:
         return []
     place = path.places[0]
     if path.simple:
         found = scope.segments(path.segment, path.owner)
         return _pieces(place, found[0], place.repetition - 1, scope.delimiters) if found else []
-    return [piece for segment in _selected(path, scope) for piece in _in_segment(path, segment, scope.delimiters)]
+    pieces = (piece for segment in _selected(path, scope) for piece in _in_segment(path, segment, scope.delimiters))
+    return list(islice(pieces, MOST_PIECES))
 
 
 def _selected(path: Path, scope: Scope) -> Sequence[Segment]:
@@ -219,30 +226,33 @@ def _selected(path: Path, scope: Scope) -> Sequence[Segment]:
 
 
 def _in_segment(path: Path, segment: Segment, delimiters: Delimiters) -> Iterator[Piece]:
-    for index in _repetitions(path, segment, delimiters):
-        for place in path.places:
-            found = _pieces(place, segment, index, delimiters)
+    """In each repetition, the first of the alternatives that has a value."""
+    repetitions = [segment.field(place.field).split(delimiters.repetition) for place in path.places]
+    if any(place.repetition == ALL for place in path.places):
+        wanted: Sequence[int] = range(max(map(len, repetitions)))
+    else:
+        wanted = (path.places[0].repetition - 1,)
+    for index in wanted:
+        for place, raws in zip(path.places, repetitions, strict=True):
+            found = _within(place, raws[index] if index < len(raws) else "", segment, delimiters)
             if found:
                 yield found[0]
                 break
 
 
-def _repetitions(path: Path, segment: Segment, delimiters: Delimiters) -> Sequence[int]:
-    if any(place.repetition == ALL for place in path.places):
-        return range(max(segment.field(place.field).count(delimiters.repetition) for place in path.places) + 1)
-    return (path.places[0].repetition - 1,)
-
-
 def _pieces(place: Place, segment: Segment, index: int, delimiters: Delimiters) -> list[Piece]:
     """The piece at a place in the index-th repetition (from 0), in a list that is empty when it has no value."""
     raw = segment.field(place.field)
-    if not raw:
-        return []
     if index or delimiters.repetition in raw:
-        repetitions = raw.split(delimiters.repetition)
+        repetitions = raw.split(delimiters.repetition, index + 1)
         raw = repetitions[index] if index < len(repetitions) else ""
+    return _within(place, raw, segment, delimiters)
+
+
+def _within(place: Place, raw: str, segment: Segment, delimiters: Delimiters) -> list[Piece]:
+    """What a place names inside one repetition."""
     splitter = delimiters.component
-    if place.component and raw != DELETED:
+    if raw and place.component and raw != DELETED:
         raw, splitter = _component(place, raw, delimiters)
     if not raw or not raw.strip(f" {delimiters.component}{delimiters.subcomponent}"):
         return []

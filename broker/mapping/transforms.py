@@ -130,10 +130,14 @@ TRANSFORMS: Mapping[str, Transform] = {
 }
 """By the name a row uses."""
 
+MOST_DIGITS = 40
+"""Longest text that is tried as a number."""
 _MEASURE = re.compile(r"\s*([+-]?[\d.,]+)\s*([^\d\s]*)\s*")
 
 
 def _decimal(raw: str) -> Decimal:
+    if len(raw) > MOST_DIGITS:
+        raise NoValue("not a number")
     try:
         found = Decimal(raw.strip().replace(",", "."))
     except InvalidOperation:
@@ -150,7 +154,7 @@ def _plain(value: Decimal) -> str:
 
 
 def _measured(piece: Piece, unit: str) -> Decimal:
-    found = _MEASURE.fullmatch(piece.text())
+    found = _MEASURE.fullmatch(piece.text()[:100])
     if found is None:
         raise NoValue("not a number with a unit")
     beside = ""

@@ -11,11 +11,13 @@ from broker.domain.request import DELETE, Absent, Cause, Changes, Refusal, Value
 from broker.mapping import fit
 from broker.mapping.groups import Group
 from broker.mapping.paths import Path, find
-from broker.mapping.row import IDENTITY, MODALITY, PATIENT_NAME, START_DATE, START_TIME, Row
+from broker.mapping.row import IDENTITY, MODALITY, START_DATE, START_TIME, Row
 from broker.mapping.rows import RowSet
 from broker.mapping.terms import MODALITIES
 from broker.mapping.transforms import TRANSFORMS, Made, NoValue, Setting
 
+MOST_VALUES = 100
+"""Values, or items, of one attribute."""
 REPLACEMENT = "\ufffd"
 """What stands for bytes that mean nothing in the message's character set."""
 _START = frozenset({START_DATE, START_TIME})
@@ -75,11 +77,12 @@ class OrderReader:
                 break
         if not values:
             return DELETE if deleted else None
+        if len(values) > MOST_VALUES:
+            self.warn(row, f"more than {MOST_VALUES} values, the others are left out")
+        kept = values[: 1 if row.take == "first" else MOST_VALUES]
         if row.vr == "SQ":
-            return values if row.take != "first" else values[:1]
-        if row.multi:
-            return [str(value) for value in (values if row.take != "first" else values[:1])]
-        return str(values[0])
+            return kept
+        return [str(value) for value in kept] if row.multi else str(kept[0])
 
     def _sources(self, row: Row, group: Group) -> list[Path]:
         """The paths to try; a row that follows another one looks where that one found its value."""
@@ -120,8 +123,6 @@ class OrderReader:
     def _fitting(self, row: Row, raw: str, group: Group) -> str:
         """The text as the VR takes it; "" when it is left out."""
         if REPLACEMENT in raw:
-            if row.key == PATIENT_NAME:
-                raise Refused(Refusal(Cause.UNREADABLE, row.key, group.number, "not in the declared character set"))
             self.warn(row, "some characters are not in the declared character set")
         text = fit.clean(row.vr, raw)
         problem = fit.check(row.vr, text) if text else None

@@ -20,6 +20,7 @@ from broker.site.model import Profile
 from broker.site.order_control import merged_table
 from broker.site.peers import Peers
 from broker.site.rows import build_rows, sender_rows
+from broker.site.section import keys_at
 from broker.site.senders import Senders
 from broker.site.stations import check_known, check_rules
 from broker.site.toml import line_of, merge, parse_toml, read_toml
@@ -37,6 +38,7 @@ class Site:
     rows            attribute rows: what is stored, matched and returned
     versions        MSH-12.1 that are taken
     processing_ids  MSH-11.1 that are taken
+    charset         table 0211 name for messages that declare none
     text            of the profile's file; "" when there is none
     path            of the profile's file; None: the shipped profile alone
     """
@@ -46,6 +48,7 @@ class Site:
     zone: ZoneInfo
     versions: frozenset[str]
     processing_ids: frozenset[str]
+    charset: str
     peers: Peers
     senders: Senders
     sender_rows: Mapping[str, RowSet]
@@ -55,6 +58,11 @@ class Site:
     def sender(self, application: str, facility: str) -> Sender:
         """Who sent a message, with its number space and default issuer."""
         return self.senders.sender(application, facility)
+
+    def charset_for(self, sender: Sender) -> str:
+        """What the bytes of a sender's messages mean when MSH-18 is empty and they are no UTF-8."""
+        table = self.senders.tables.get(self.senders.name_of(sender.application, sender.facility))
+        return (table.charset if table else None) or self.charset
 
     def rows_for(self, sender: Sender) -> RowSet:
         """The rows as this sender's messages are read; stored elements are always made by `rows`."""
@@ -85,7 +93,7 @@ def read(text: str, own: Mapping[str, Any], path: Path | None) -> Site:
 
 
 SETTLING = {"missing", "stations", "station_rules", "modality_rules"}
-"""Sections that settle a step's schedule: when they change, open steps are settled and encoded anew at the next start."""
+"""Sections that settle a schedule: when they change, open steps are settled and encoded anew at the next start."""
 
 
 def _site(profile: Profile, text: str, path: Path | None) -> Site:
@@ -93,13 +101,15 @@ def _site(profile: Profile, text: str, path: Path | None) -> Site:
     changed = {name: sender.rows for name, sender in profile.senders.items() if sender.rows}
     stated = {name: {key: row.stated() for key, row in rows.items()} for name, rows in changed.items()}
     settling = profile.model_dump(mode="json", include=SETTLING)
-    rows = build_rows(profile.rows, [stated, zone.key, settling])
+    charsets = [profile.hl7.charset, {name: sender.charset for name, sender in profile.senders.items()}]
+    rows = build_rows(profile.rows, [stated, zone.key, settling, charsets])
     return Site(
         rules=_rules(profile, rows, zone),
         rows=rows,
         zone=zone,
         versions=frozenset(profile.hl7.versions),
         processing_ids=frozenset(profile.hl7.processing_ids),
+        charset=profile.hl7.charset,
         peers=Peers(profile.worklist, dict(profile.peers)),
         senders=Senders(dict(profile.senders)),
         sender_rows={name: sender_rows(name, profile.rows, change) for name, change in changed.items()},
@@ -135,14 +145,14 @@ def _explained(error: ValidationError, name: str, text: str) -> SettingsError:
     for found in error.errors(include_url=False)[:MOST_PROBLEMS]:
         path = [str(part) for part in found["loc"] if part != "[key]"]
         key = ".".join(path) or "profile"
-        problems.append(f"{_place(text, key)}{key}: {_said(found)}")
+        problems.append(f"{_place(text, key)}{key}: {_said(found, path)}")
     return SettingsError("the site profile is wrong", file=name, problems="; ".join(problems))
 
 
-def _said(found: Any) -> str:
+def _said(found: Any, path: list[str]) -> str:
     """What is wrong, and what would be right, in pydantic's words where they are plain."""
     if found["type"] == "extra_forbidden":
-        return "unknown key"
+        return f"unknown key; there are {', '.join(keys_at(Profile, path[:-1]))}"
     if found["type"] == "value_error":
         return f"must be {found['ctx']['error']}"
     return str(found["msg"]).replace("Input should be", "must be")

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from pydantic import Field
 
 from broker.domain.request import Sender
+from broker.site.hl7 import CharsetName
 from broker.site.issuers import IssuerText, read_issuer
 from broker.site.rows import SenderRowSection
 from broker.site.section import Section
@@ -21,6 +22,7 @@ class SenderSection(Section):
 
     group: str = Field(default="", description="senders with the same group share one space of order numbers")
     default_issuer: IssuerText = Field(default="", description="who gave patient ids that name nobody")
+    charset: CharsetName | None = Field(default=None, description="of its messages without MSH-18; else that of [hl7]")
     rows: dict[str, SenderRowSection] = Field(default_factory=dict, description="rows that this sender reads otherwise")
 
 

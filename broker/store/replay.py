@@ -37,6 +37,7 @@ class JournalledMessage:
     message_type: tuple[str, str]
     application: str
     facility: str
+    version: str
     peer: str
     received_at: datetime
     message_time: datetime | None
@@ -77,13 +78,16 @@ def journalled(tx: Connection, message_id: int) -> JournalledMessage:
     row = tx.execute(_JOURNALLED, {"of_id": message_id}).one()
     kind, _, event = row.message_type.partition("^")
     application, _, facility = row.sender.partition("|")
-    return JournalledMessage(row.raw, (kind, event), application, facility, row.peer, row.received_at, row.message_time)
+    return JournalledMessage(
+        row.raw, (kind, event), application, facility, row.version, row.peer, row.received_at, row.message_time
+    )
 
 
 _JOURNALLED = select(
     messages.c.raw,
     messages.c.message_type,
     messages.c.sender,
+    messages.c.version,
     messages.c.peer,
     messages.c.received_at,
     messages.c.message_time,

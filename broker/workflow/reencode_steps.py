@@ -45,6 +45,8 @@ class Site(Protocol):
 
     def sender(self, application: str, facility: str) -> Sender: ...
 
+    def charset_for(self, sender: Sender) -> str: ...
+
 
 def reencode_open_steps(database: Database, site: Site, clock: Clock) -> int:
     """Encode again all open steps that other rows made; returns how many.
@@ -84,9 +86,11 @@ def _read(tx: Transaction, site: Site, message_id: int) -> PlaceOrder | None:
         kept.peer,
         kept.received_at,
         site.sender(kept.application, kept.facility),
+        version=kept.version,
         message_time=kept.message_time,
     )
-    request = READERS[kept.message_type](read(kept.raw), received, site)
+    message = read(kept.raw, site.charset_for(received.sender))
+    request = READERS[kept.message_type](message, received, site)
     if isinstance(request, PlaceOrder):
         return request
     log.warning("reencode.refused", message=message_id)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import pytest
 from pydicom.uid import generate_uid
 
+from broker.simulators.modality import worklist_query
 from tests.kit.messages import without
 from tests.kit.mllp import END, START, Sender
 from tests.kit.processes import ServedBroker
@@ -22,6 +23,7 @@ HEADER = {
 }
 
 
+@pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, on our side, about the odd values that we send
 @pytest.mark.parametrize("log", ["text", "json"])
 def test_neither_output_nor_log_of_the_serving_process_names_a_patient(databases, tmp_path, case, log):
     with (
@@ -77,3 +79,10 @@ def _bad_morning(broker, case):
     scanner.start(item, PerformedProcedureStepStatus=NAME.upper())
     scanner.end(generate_uid(prefix=None), PatientName=f"{NAME}^{GIVEN}")
     scanner.store(scanner.take(wrong))
+    odd = {"PatientBirthDate": f"{BIRTH}X", "PatientName": NAME * 20, "SpecificCharacterSet": "ISO_IR 999"}
+    scanner.start(changed(item, **odd))
+    scanner.store(scanner.take(item, **odd), scanner.take(item, PatientID=f"{NUMBER}\\{NUMBER}", PatientAge=NAME))
+    scanner.find(worklist_query({}, {**odd, "PatientID": f"{NUMBER}?*"}))
+    truncated = scanner.take(item)
+    truncated.PatientComments = REASON * 3_000
+    scanner.store(truncated)

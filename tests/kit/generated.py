@@ -6,6 +6,7 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 
 from broker.settings import table
+from broker.site.model import render_json_schema
 from broker.store.schema_files import render_schema
 
 ROOT = Path(__file__).parents[2]
@@ -19,6 +20,7 @@ with exit code 2. What differs by hospital is no setting but stands in the site 
 FILES: Mapping[str, Callable[[], str]] = {
     "docs/settings.md": lambda: SETTINGS_HEAD + table(),
     "schema/current.sql": render_schema,
+    "schema/site.schema.json": render_json_schema,
 }
 """Path from the root of the project -> its content."""
 

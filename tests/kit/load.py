@@ -10,6 +10,8 @@ import time
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass, field
+from functools import partial
+from typing import Any
 
 from pydicom.dataset import Dataset
 from pydicom.uid import generate_uid
@@ -21,6 +23,7 @@ from tests.kit.scanner import Scanner
 
 SUCCESS, DUPLICATE, FAILED = 0x0000, 0x0111, 0x0110
 RETRY_SECONDS = 0.05
+IMAGES = 5
 
 
 @dataclass
@@ -38,13 +41,16 @@ class Load:
     def acknowledged(self) -> int:
         return len(self.orders) + len(self.images) + len(self.performed)
 
-    def wait_for(self, more: int, timeout_seconds: float) -> bool:
-        """Wait until this many more things were acknowledged."""
-        wanted = self.acknowledged() + more
+    def wait_for(self, more: int, images: int, timeout_seconds: float) -> bool:
+        """Wait until so many more things were acknowledged, and so many images among them."""
+        wanted, stored = self.acknowledged() + more, len(self.images) + images
         with self.changed:
-            return self.changed.wait_for(lambda: self.acknowledged() >= wanted or bool(self.problems), timeout_seconds)
+            return self.changed.wait_for(
+                lambda: bool(self.problems) or (self.acknowledged() >= wanted and len(self.images) >= stored),
+                timeout_seconds,
+            )
 
-    def record(self, done: list[object], what: object) -> None:
+    def record(self, done: list[Any], what: Any) -> None:
         with self.changed:
             done.append(what)
             self.changed.notify_all()
@@ -59,7 +65,7 @@ class Load:
                     while not self.stopping.is_set():
                         answer = sender.send(message)
                         if answer.code == "AA":
-                            self.record(self.orders, case)  # type: ignore[arg-type]
+                            self.record(self.orders, case)
                             case = Case()
                             message = case.order()
                         elif answer.error != "207":
@@ -82,34 +88,40 @@ class Load:
     def _acquisitions(self, item: Dataset) -> Iterator[Callable[[Scanner], bool]]:
         while True:
             uid = generate_uid(prefix=None)
-            images = [Scanner(0).take(item, number) for number in (1, 2, 3)]
-            yield lambda scanner, uid=uid: scanner.start(item, uid)[1] in (SUCCESS, DUPLICATE)  # type: ignore[misc]
-            for image in images:
-                yield lambda scanner, image=image: self._store(scanner, image)  # type: ignore[misc]
-            yield lambda scanner, uid=uid, images=images: self._end(scanner, uid, images)  # type: ignore[misc]
+            images = [Scanner(0).take(item, number) for number in range(1, IMAGES + 1)]
+            yield partial(_start, item, uid)
+            yield partial(self._store, list(images))
+            yield partial(self._end, uid, images)
 
-    def _store(self, scanner: Scanner, image: Dataset) -> bool:
-        stored = scanner.store(image) == [SUCCESS]
-        if stored:
-            self.record(self.images, image)  # type: ignore[arg-type]
-        return stored
+    def _store(self, left: list[Dataset], scanner: Scanner) -> bool:
+        """Store what is left in one association; what was answered is left no more."""
+        with scanner.association() as association:
+            while left:
+                if association.send_c_store(left[0]).get("Status") != SUCCESS:
+                    return False
+                self.record(self.images, left.pop(0))
+        return True
 
-    def _end(self, scanner: Scanner, uid: str, images: list[Dataset]) -> bool:
+    def _end(self, uid: str, images: list[Dataset], scanner: Scanner) -> bool:
         ended = scanner.end(uid, images) in (SUCCESS, FAILED)  # a repeat of an N-SET that was kept finds it final
         if ended:
-            self.record(self.performed, uid)  # type: ignore[arg-type]
+            self.record(self.performed, uid)
         return ended
 
     def _port(self, door: str) -> int:
         return self.ports()[door]
 
 
+def _start(item: Dataset, uid: str, scanner: Scanner) -> bool:
+    return scanner.start(item, uid)[1] in (SUCCESS, DUPLICATE)  # a repeat of an N-CREATE that was kept finds it there
+
+
 @contextmanager
 def loaded(ports: Callable[[], dict[str, int]], item: Dataset, hl7_connections: int = 4) -> Iterator[Load]:
     """Run the load in threads; they have ended when the block is left."""
     load = Load(ports)
-    work: list[tuple[Callable[..., None], tuple[object, ...]]] = [(load.send_orders, ())] * hl7_connections
-    threads = [threading.Thread(target=target, args=args) for target, args in [*work, (load.acquire, (item,))]]
+    threads = [threading.Thread(target=load.send_orders) for _ in range(hl7_connections)]
+    threads.append(threading.Thread(target=load.acquire, args=(item,)))
     for thread in threads:
         thread.start()
     try:

@@ -482,3 +482,47 @@ def test_the_same_patient_number_of_another_hospital_is_another_patient(broker, 
 
     found = {item.IssuerOfPatientID: str(item.PatientName) for item in broker.items(case)}
     assert found == {"HOSP": "Doe^Jane^A", "CLINIC": "Roe^Rita"}
+
+
+def test_a_held_step_can_be_cancelled(broker, case):
+    broker.send(case.order(modality=""))
+
+    answer = broker.send(case.order(control="CA", modality=""))
+
+    assert answer.code == "AA"
+    assert broker.states(case.accession) == ["CANCELED"]
+
+
+def test_a_new_accession_of_a_started_step_is_taken_and_the_old_one_still_links(broker, case):
+    scanner = broker.scanner()
+    broker.send(case.order(order_time="20260301090000"))
+    before = broker.item(case)
+    scanner.start(before)
+
+    broker.send(case.order(control="XO", accession=f"NEW{case.number}", order_time="20260301100000"))
+
+    assert broker.item(case).AccessionNumber == f"NEW{case.number}"
+    assert scanner.store(scanner.take(before)) == [0x0000]
+    assert [study["images"] for study in broker.show(f"NEW{case.number}")["studies"]] == [1]
+
+
+def test_a_known_control_id_with_other_content_is_a_message_of_its_own(broker, case):
+    broker.send(case.order(start="20260302101500", header={"control_id": f"SAME{case.number}"}))
+
+    answer = broker.send(case.order(start="20260303101500", header={"control_id": f"SAME{case.number}"}))
+
+    assert answer.code == "AA"
+    assert step_of(broker.item(case)).ScheduledProcedureStepStartDate == "20260303"
+
+
+def test_a_descriptive_change_of_the_ris_after_the_start_never_moves_the_patient_s_other_steps(broker, case):
+    other = Case()
+    patient = {"patient": f"{case.patient_id}^^^HOSP"}
+    broker.send(case.order(order_time="20260301090000"))
+    broker.send(other.order(header=patient))
+    broker.scanner().start(broker.item(case, AccessionNumber=case.accession))
+
+    broker.send(case.order(control="XO", start="20260309090000", order_time="20260301100000"))
+
+    assert broker.states(case.accession) == ["STARTED"]
+    assert broker.states(other.accession) == ["SCHEDULED"]

@@ -210,6 +210,45 @@ def test_a_performed_step_of_another_patient_is_kept_not_linked_and_alarmed(brok
     assert broker.scanner().end(uid) == 0x0000
 
 
+def test_another_name_for_the_same_patient_number_is_linked_and_told(broker, case, ordered):
+    _, status = broker.scanner().start(changed(ordered, PatientName="Smith^Jane"))
+
+    assert status == 0x0000
+    assert broker.states(case.accession) == ["STARTED"]
+    assert broker.alarms()
+
+
+def test_the_same_number_of_another_hospital_is_another_patient(broker, case, ordered):
+    _, status = broker.scanner().start(ordered, IssuerOfPatientID="CLINIC")
+
+    assert status == 0x0000
+    assert broker.states(case.accession) == ["SCHEDULED"]
+    assert broker.alarms()
+
+
+def test_of_two_steps_with_one_accession_the_one_of_the_scanner_s_modality_starts(broker, case):
+    names = {"procedure_id": f"X{case.number}", "step_id": f"Y{case.number}", "study_uid": f"{case.study_uid}1"}
+    broker.send(case.message(case.group(modality="CT"), case.group(modality="MR", **names)))
+    typed = without_ids(broker.items(case)[0], AccessionNumber=case.accession, Modality="MR")
+
+    broker.scanner("MR1").start(typed)
+
+    states = {step["modality"]: step["state"] for step in broker.steps(case.accession)}
+    assert states == {"CT": "SCHEDULED", "MR": "STARTED"}
+
+
+def test_of_two_equal_steps_with_one_accession_none_moves(broker, case):
+    names = {"procedure_id": f"X{case.number}", "step_id": f"Y{case.number}", "study_uid": f"{case.study_uid}1"}
+    broker.send(case.message(case.group(), case.group(**names)))
+    typed = without_ids(broker.items(case)[0], AccessionNumber=case.accession)
+
+    _, status = broker.scanner().start(typed)
+
+    assert status == 0x0000
+    assert broker.states(case.accession) == ["SCHEDULED", "SCHEDULED"]
+    assert all(entry["step_id"] is None for entry in broker.show(case.accession)["performed_steps"])
+
+
 def test_a_performed_step_without_a_patient_id_is_not_linked(broker, case, ordered):
     _, status = broker.scanner().start(changed(ordered, PatientID=""))
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, field
+from itertools import chain
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -62,15 +63,10 @@ def _check_parts(patient: Group, groups: Sequence[Group]) -> None:
         raise Refused(Refusal(Cause.MISSING, "ORC", detail="no order"))
     if len(groups) > MOST_GROUPS:
         raise Refused(Refusal(Cause.TOO_LONG, "ORC", detail=f"more than {MOST_GROUPS} orders"))
-    people = {_said(segment) for group in (patient, *groups) for segment in (*group.patient, *group.own)}
-    if len(people - {""}) > 1:
+    everything = chain(patient.patient, *(group.own for group in groups))
+    if len({segment.field(3) for segment in everything if segment.name == "PID"}) > 1:
         # Which order would be whose is a guess, and a guess is the wrong patient.
         raise Refused(Refusal(Cause.CONTRADICTION, PATIENT_ID, detail="the message has two patients"))
-
-
-def _said(segment: Segment) -> str:
-    """A PID without its set id; "" for every other segment."""
-    return segment.text.rstrip("|")[6:] if segment.name == "PID" else ""
 
 
 def _patient(reader: OrderReader, patient: Group) -> PatientRequest:

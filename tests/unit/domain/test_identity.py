@@ -86,7 +86,7 @@ def test_a_namespace_that_fits_two_issuers_is_refused():
 
     answer = ris.send(order(placer="C"), issuer=HOSP)
 
-    assert (answer.refusal.cause, answer.refusal.subject) == (Cause.AMBIGUOUS, "IssuerOfPatientID")
+    assert (answer.refusal.cause, answer.refusal.subject) == (Cause.AMBIGUOUS, "PID-3.4")
 
 
 def test_only_the_first_identifier_resolves_a_patient():

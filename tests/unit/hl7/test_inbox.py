@@ -236,12 +236,6 @@ def test_an_empty_message_time_and_undecodable_bytes_are_only_warnings(
     assert "character set" in warnings[1]
 
 
-def test_bytes_without_meaning_in_a_name_refuse_the_message(inbox: Inbox) -> None:
-    answer = ask(inbox, order("latin-1", name="Müller^Jörg"))
-
-    assert (answer.code, answer.error, answer.location) == ("AE", "102", "PID^1^5")
-
-
 def test_what_the_verb_refuses_is_located_in_the_message(site: Site, store: Database, writer: Writer) -> None:
     verb = TinyVerb(refusal=Refusal(Cause.OTHER_PATIENT, "PatientID"))
 
