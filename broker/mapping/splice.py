@@ -4,11 +4,10 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
+from functools import lru_cache
 from struct import pack, unpack_from
 from typing import Any
 
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from broker.domain.request import Value
@@ -16,7 +15,20 @@ from broker.mapping import charsets
 from broker.mapping.convert import Converter, text_beyond_ascii
 from broker.mapping.encode import encode_texts, opened
 from broker.mapping.fit import LONG_TEXT, TEXT
-from broker.mapping.layout import ELEMENT, HEAD, ITEM, OPENED_BYTES, Layout, Slot, assemble, element, unknown, walk
+from broker.mapping.layout import (
+    BINARY,
+    ELEMENT,
+    HEAD,
+    ITEM,
+    OPENED_BYTES,
+    Layout,
+    Slot,
+    assemble,
+    element,
+    unknown,
+    walk,
+)
+from broker.mapping.reading import Item, charset_of
 from broker.mapping.row import STATION, Row
 from broker.mapping.rows import RowSet
 
@@ -27,7 +39,6 @@ PENDING_WITH_UNSUPPORTED_KEYS = 0xFF01
 _IDENTIFIER_LEVEL = frozenset({0x00080005, 0x00080201})
 """Character set and time zone: no keys, never matched (PS3.4 Table K.6-1a)."""
 _CHARACTER_SET = 0x00080005
-_BINARY = {"US": "<H", "SS": "<h", "UL": "<I", "SL": "<i", "FL": "<f", "FD": "<d"}
 
 
 @dataclass(frozen=True, slots=True)
@@ -122,7 +133,15 @@ class Plan:
         return b"\x08\0\x05\0CS" + pack("<H", len(value)) + value if self._explicit else element(_CHARACTER_SET, value)
 
 
-def plan(rows: RowSet, asked: Dataset, transfer_syntax_uid: str, *, absent_type_3: bool = False) -> Plan:
+Shape = tuple[tuple[int, bool, "Shape | None"], ...]
+"""What a query asks for, without the values: tags, ascending; whether each has a value; of a sequence the keys in its
+item, None when it asks for all of it (PS3.4 K.2.2.1.2 note 4)."""
+
+KEPT_PLANS = 256
+"""Plans kept: a scanner asks in the same shape every time."""
+
+
+def plan(rows: RowSet, asked: Item, transfer_syntax_uid: str, *, absent_type_3: bool = False) -> Plan:
     """Prepare the answers to a query.
 
     rows           rows of the site
@@ -130,15 +149,34 @@ def plan(rows: RowSet, asked: Dataset, transfer_syntax_uid: str, *, absent_type_
     transfer_syntax_uid  Implicit or Explicit VR Little Endian
     absent_type_3  True: a type 3 attribute without a value is left out, not returned with zero length
     raises         ValueError for another transfer syntax
-    source         PS3.4 K.2.2.1.2, K.4.1.1.3.2; a sequence without keys in its item asks for all of it (note 4)
+    source         PS3.4 K.2.2.1.2, K.4.1.1.3.2
     """
     if transfer_syntax_uid not in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
         raise ValueError("answers are made in Implicit and Explicit VR Little Endian only")
+    explicit = transfer_syntax_uid == ExplicitVRLittleEndian
+    return _plan(rows, _shape(asked), charset_of(asked), explicit, absent_type_3)
+
+
+def _shape(asked: Item) -> Shape:
+    return tuple((tag, _has_value(asked[tag]), _shape_inside(asked[tag])) for tag in sorted(asked))
+
+
+def _shape_inside(value: bytes | tuple[Item, ...]) -> Shape | None:
+    return _shape(value[0]) if isinstance(value, tuple) and value and value[0] else None
+
+
+def _has_value(value: bytes | tuple[Item, ...]) -> bool:
+    if isinstance(value, bytes):
+        return value.strip(b" \0") != b""
+    return any(_has_value(inner) for item in value for inner in item.values())
+
+
+@lru_cache(maxsize=KEPT_PLANS)
+def _plan(rows: RowSet, asked: Shape, names: tuple[str, ...], explicit: bool, absent_type_3: bool) -> Plan:
     planner = _Planner(absent_type_3)
     parts = planner.parts(rows.layout.roots, asked)
-    names = charsets.names_of(asked.get("SpecificCharacterSet"))
     status = PENDING_WITH_UNSUPPORTED_KEYS if planner.unsupported else PENDING
-    return Plan(rows.layout, parts, names, transfer_syntax_uid == ExplicitVRLittleEndian, status)
+    return Plan(rows.layout, parts, names, explicit, status)
 
 
 class _Planner:
@@ -148,13 +186,13 @@ class _Planner:
         self._absent_type_3 = absent_type_3
         self.unsupported = False
 
-    def parts(self, slots: tuple[Slot, ...], asked: Dataset) -> tuple[_Part, ...]:
+    def parts(self, slots: tuple[Slot, ...], asked: Shape) -> tuple[_Part, ...]:
         by_tag = {slot.row.tag: slot for slot in slots}
         found: list[_Part] = []
-        for tag in _tags(asked):
+        for tag, has_value, inside in asked:
             slot = by_tag.get(tag)
             if slot is not None:
-                found += self._part(slot, asked)
+                found += self._part(slot, has_value, inside)
             else:
                 self._unsupported_key(tag)
         return _merged(found)
@@ -163,22 +201,18 @@ class _Planner:
         if tag & 0xFFFF and tag not in _IDENTIFIER_LEVEL:
             self.unsupported = True
 
-    def _part(self, slot: Slot, asked: Dataset) -> list[_Part]:
-        self._note_unmatched(slot.row, asked)
-        item = _item_with_keys(asked, slot.row.tag) if slot.row.vr == "SQ" else None
-        if item is None:
+    def _part(self, slot: Slot, has_value: bool, inside: Shape | None) -> list[_Part]:
+        self._note_unmatched(slot.row, has_value)
+        if inside is None or slot.row.vr != "SQ":
             return self._whole(slot)
         if slot.children:
-            return [_Chosen(slot.number, slot.row.tag, self.parts(slot.children, item))]
+            return [_Chosen(slot.number, slot.row.tag, self.parts(slot.children, inside))]
         known_only = self._absent_type_3 and slot.row.returns == "3"
-        return [_Items(slot.number, slot.row.tag, known_only, self._members(slot.row, item))]
+        return [_Items(slot.number, slot.row.tag, known_only, self._members(slot.row, inside))]
 
-    def _note_unmatched(self, row: Row, asked: Dataset) -> None:
+    def _note_unmatched(self, row: Row, has_value: bool) -> None:
         """A value asked of an attribute that is not matched is ignored, and that is said (PS3.4 K.2.2.1.1.2)."""
-        if row.vr == "SQ":
-            asked[row.tag]  # Parsed now: what follows looks at values as they lie.
-        if row.match == "none" and _has_value(asked, row.tag):
-            self.unsupported = True
+        self.unsupported |= has_value and row.match == "none"
 
     def _whole(self, slot: Slot) -> list[_Part]:
         if slot.row.key == STATION:
@@ -191,39 +225,17 @@ class _Planner:
     def _is_special(self, slot: Slot) -> bool:
         return slot.row.key == STATION or (self._absent_type_3 and slot.row.returns == "3")
 
-    def _members(self, row: Row, asked: Dataset) -> Mapping[int, Any]:
+    def _members(self, row: Row, asked: Shape) -> Mapping[int, Any]:
         by_tag = {member.tag: member for member in row.members}
         found: dict[int, Any] = {}
-        for tag in _tags(asked):
+        for tag, has_value, inside in asked:
             member = by_tag.get(tag)
             if member is None:
                 self._unsupported_key(tag)
                 continue
-            self._note_unmatched(member, asked)
-            item = _item_with_keys(asked, tag) if member.vr == "SQ" else None
-            found[tag] = None if item is None else self._members(member, item)
+            self._note_unmatched(member, has_value)
+            found[tag] = None if inside is None or member.vr != "SQ" else self._members(member, inside)
         return found
-
-
-def _tags(dataset: Dataset) -> list[int]:
-    """Tags, ascending; iterating over a dataset would convert every value."""
-    return sorted(int(tag) for tag in dataset.keys())  # noqa: SIM118
-
-
-def _item_with_keys(asked: Dataset, tag: int) -> Dataset | None:
-    """The item of a sequence key; None when it asks for all of it: no item, or an empty one."""
-    items = asked[tag].value
-    return items[0] if isinstance(items, Sequence) and items and len(items[0]) else None
-
-
-def _has_value(asked: Dataset, tag: int) -> bool:
-    """Whether a key holds a value; a value of any other kind than its VR's is one too."""
-    raw = getattr(asked.get_item(tag), "value", None)
-    if isinstance(raw, Sequence):
-        return any(_has_value(item, inner) for item in raw for inner in _tags(item))
-    if isinstance(raw, bytes):
-        return raw.strip(b" \0") != b""
-    return raw is not None and str(raw) not in ("", "[]")
 
 
 def _below(slot: Slot) -> Iterator[Slot]:
@@ -368,8 +380,8 @@ def _decoded(row: Row, value: bytes) -> Value | None:
             {by_tag[tag].keyword: _decoded(by_tag[tag], v) for tag, v in walk(i) if tag in by_tag}
             for _, i in walk(value)
         ]
-    if row.vr in _BINARY:
-        texts = [str(number) for number in unpack_from(_BINARY[row.vr], value)]
+    if row.vr in BINARY:
+        texts = [str(number) for number in unpack_from(BINARY[row.vr], value)]
     else:
         text = value.decode("utf-8", "replace").rstrip("\0 ")
         texts = [text] if row.vr in LONG_TEXT else text.split("\\")
