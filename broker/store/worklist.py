@@ -119,7 +119,7 @@ def page_of_steps(
     """
     parting = _Parting(tx)
     parts = tree.parts if isinstance(tree, All) else (tree,)
-    parted = [parting.part(one) for one in parts]
+    parted = [parting.part(one if after is None else _behind_first(one)) for one in parts]
     shape = ("and", *(shape for shape, _ in parted))
     listed = None if states is None else tuple(sorted(state.value for state in states))
     kept = _statement(tx.dialect, shape, listed, after is not None)
@@ -130,6 +130,14 @@ def page_of_steps(
     found.close()
     left_over = tuple(one for one, (_, exact) in zip(parts, parted, strict=True) if not exact)
     return Page(steps, len(steps) == limit, All(left_over))
+
+
+def _behind_first(one: Predicate) -> Predicate:
+    """The same on later pages: what lies behind a step of the answer begins late enough.
+
+    With two lower ends SQLite would start its search at the wrong one, and read all pages before.
+    """
+    return Between(START, None, one.high) if isinstance(one, Between) and one.key == START else one
 
 
 class _Parting:
