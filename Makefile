@@ -23,6 +23,10 @@ demo: $(VENV)/.installed ## play a simulated morning on free ports and print eac
 test: $(VENV)/.installed-test ## run every test (some of them: ARGS="tests/unit -k name")
 	@$(VENV)/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
+.PHONY: bench
+bench: $(VENV)/.installed-test ## measure side by side with the peers found here; ratios in build/bench.json (ARGS=--quick)
+	@$(VENV)/bin/python -m tests.bench $(ARGS)
+
 .PHONY: lint
 lint: $(VENV)/.installed-test ## ruff, mypy and the architecture tests
 	@$(VENV)/bin/ruff check .

@@ -244,6 +244,10 @@ CREATE TABLE scheduled_steps (
     CONSTRAINT fk_scheduled_steps_procedure_id FOREIGN KEY(procedure_id) REFERENCES requested_procedures (id),
     CONSTRAINT fk_scheduled_steps_patient_id FOREIGN KEY(patient_id) REFERENCES patients (id)
 );
+CREATE INDEX ix_scheduled_steps_listed_modality ON scheduled_steps (modality, start_at, id) WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED');
+CREATE INDEX ix_scheduled_steps_listed_patient_id ON scheduled_steps (match_patient_id) WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED');
+CREATE INDEX ix_scheduled_steps_listed_patient_name ON scheduled_steps (match_patient_name) WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED');
+CREATE INDEX ix_scheduled_steps_listed_start ON scheduled_steps (start_at, id) WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED');
 CREATE INDEX ix_scheduled_steps_match_accession ON scheduled_steps (match_accession);
 CREATE INDEX ix_scheduled_steps_match_patient_id ON scheduled_steps (match_patient_id);
 CREATE INDEX ix_scheduled_steps_match_patient_name ON scheduled_steps (match_patient_name);

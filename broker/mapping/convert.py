@@ -42,13 +42,8 @@ class Converter:
         return _recoded(body, self._forms, encoder, self._explicit)
 
     def texts(self, body: bytes) -> bool:
-        """True when some text of the elements is not ASCII."""
+        """True when some text of the elements is not ASCII; what made the step need a set may not have been asked."""
         return _beyond_ascii(body, self._forms)
-
-
-def text_beyond_ascii(converter: Converter, body: bytes) -> bool:
-    """Does the answer need a character set at all? What made the step need one may not have been asked."""
-    return converter.texts(body)
 
 
 def _forms(slots: Iterable[Slot]) -> dict[bytes, _Form]:

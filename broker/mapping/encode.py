@@ -10,11 +10,9 @@ from broker.domain.order import Facts
 from broker.domain.request import Value, Values
 from broker.mapping.facts import fact_value
 from broker.mapping.fit import LONG_TEXT, TEXT
-from broker.mapping.layout import ELEMENT, ITEM, Slot, assemble, element, tag_bytes, unknown
+from broker.mapping.layout import BINARY, ELEMENT, ITEM, Slot, assemble, element, tag_bytes, unknown
 from broker.mapping.row import STATION, Row
 from broker.mapping.rows import RowSet, is_type_1
-
-_BINARY = {"US": "<H", "SS": "<h", "UL": "<I", "SL": "<i", "FL": "<f", "FD": "<d"}
 
 
 def encode(rows: RowSet, values: Values, facts: Facts) -> bytes:
@@ -106,9 +104,9 @@ def _item(row: Row, item: Mapping[str, Any]) -> bytes:
 
 def encode_texts(vr: str, texts: Iterable[str]) -> bytes:
     """Values of one element as bytes: UTF-8, parted by backslashes, padded to even length (PS3.5 6.2, 6.4)."""
-    if vr in _BINARY:
+    if vr in BINARY:
         number = float if vr in ("FL", "FD") else int
-        return b"".join(pack(_BINARY[vr], number(text)) for text in texts)
+        return b"".join(pack(BINARY[vr], number(text)) for text in texts)
     joined = "".join(texts) if vr in LONG_TEXT else "\\".join(texts)
     return padded(vr, joined.encode() if vr in TEXT else joined.encode("ascii", "replace"))
 

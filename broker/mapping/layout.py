@@ -27,6 +27,8 @@ MAGIC = b"MWL"
 ELEMENT = Struct("<HHI")
 """Tag and length of an element in Implicit VR."""
 ITEM = b"\xfe\xff\x00\xe0"
+BINARY = {"US": "<H", "SS": "<h", "UL": "<I", "SL": "<i", "FL": "<f", "FD": "<d"}
+"""Representations whose values are numbers, and how one is packed."""
 OPENED_BYTES = 2 * ELEMENT.size
 """Bytes of a slot that holds the heads of a sequence and of its item: the sequence is not empty."""
 

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import dataclass
-
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
+from struct import error as StructError
+from struct import iter_unpack
 
 from broker.domain.matching import (
     All,
@@ -24,8 +23,9 @@ from broker.domain.matching import (
     is_universal,
 )
 from broker.errors import UnreadableDataset
+from broker.mapping.layout import BINARY
 from broker.mapping.moments import Span, between, date_span, start_predicates, time_span
-from broker.mapping.reading import charset_of, read_dataset, text_of
+from broker.mapping.reading import Item, charset_of, read_identifier, text_of
 from broker.mapping.row import START_DATE, START_TIME, STATION, STATUS, Row
 from broker.mapping.rows import RowSet
 from broker.mapping.splice import Plan, plan
@@ -83,25 +83,17 @@ def read_query(
     raises         UnreadableDataset, with the offending tags, when the identifier does not parse, a sequence key holds
                    more than one item, or a date or time is none
     """
-    asked = read_dataset(identifier, transfer_syntax_uid)
+    asked = read_identifier(identifier, transfer_syntax_uid)
     reader = _Reader(rows, charset_of(asked))
     parts = list(reader.keys(asked, ()))
     parts += start_predicates(reader.date, reader.time, START_TIME)
     return WorklistQuery(
         tree=All(tuple(parts)),
-        plan=_planned(rows, asked, transfer_syntax_uid, absent_type_3),
+        plan=plan(rows, asked, transfer_syntax_uid, absent_type_3=absent_type_3),
         asked_station=reader.station,
         calling_ae_title=calling_ae_title,
         names_status=reader.names_status,
     )
-
-
-def _planned(rows: RowSet, asked: Dataset, transfer_syntax_uid: str, absent_type_3: bool) -> Plan:
-    try:
-        return plan(rows, asked, transfer_syntax_uid, absent_type_3=absent_type_3)
-    except Exception:
-        # A value that is none of its VR: it is the peer's, and the library's text may quote it.
-        raise UnreadableDataset("the identifier holds a value that cannot be read") from None
 
 
 class _Reader:
@@ -115,9 +107,11 @@ class _Reader:
         self.station: str | None = None
         self.names_status = False
 
-    def keys(self, asked: Dataset, levels: tuple[int, ...]) -> Iterator[Predicate]:
+    def keys(self, asked: Item, levels: tuple[int, ...]) -> Iterator[Predicate]:
         """Predicates of a dataset or item whose attributes stand at these levels, by row key."""
-        for tag in _tags(asked):
+        for tag in sorted(asked):
+            if not asked[tag]:
+                continue
             row = self._rows.at((*levels, tag))
             if row is None or tag in _IDENTIFIER_LEVEL:
                 continue
@@ -126,7 +120,7 @@ class _Reader:
             else:
                 yield from self._attribute(asked, row, row.key)
 
-    def _sequence(self, asked: Dataset, row: Row) -> Iterator[Predicate]:
+    def _sequence(self, asked: Item, row: Row) -> Iterator[Predicate]:
         item = _only_item(asked, row.tag)
         if item is None or row.match == "none":
             return
@@ -138,12 +132,12 @@ class _Reader:
         # The house's own sequences hold one item, whose attributes are rows of their own.
         yield from self.keys(item, row.levels)
 
-    def _members(self, item: Dataset, row: Row) -> Iterator[Predicate]:
+    def _members(self, item: Item, row: Row) -> Iterator[Predicate]:
         """Predicates on one item, by the keyword inside the item."""
         known = {member.tag: member for member in row.members}
-        for tag in _tags(item):
+        for tag in sorted(item):
             member = known.get(tag)
-            if member is None or member.match == "none":
+            if member is None or member.match == "none" or not item[tag]:
                 continue
             if member.vr != "SQ":
                 yield from self._attribute(item, member, member.keyword)
@@ -153,7 +147,7 @@ class _Reader:
             if parts:
                 yield AnyItem(member.keyword, All(parts))
 
-    def _attribute(self, asked: Dataset, row: Row, key: str) -> Iterator[Predicate]:
+    def _attribute(self, asked: Item, row: Row, key: str) -> Iterator[Predicate]:
         values = self._values(asked, row)
         if not values or row.match == "none":
             return
@@ -174,10 +168,10 @@ class _Reader:
         parts = tuple(_predicate(key, row, value) for value in values)
         yield parts[0] if len(parts) == 1 else Either(parts)
 
-    def _values(self, asked: Dataset, row: Row) -> list[str]:
+    def _values(self, asked: Item, row: Row) -> list[str]:
         """The values of a key, trimmed, empty ones left out; none for a universal key."""
-        if row.vr in _BINARY_VRS:
-            values = _numbers(asked, row.tag)
+        if row.vr in BINARY:
+            values = _numbers(asked, row)
         else:
             text = text_of(asked, row.tag, row.vr, self._charset)
             values = [text] if row.vr in SINGLE_VALUE_VRS else [part.strip(" \x00") for part in text.split("\\")]
@@ -187,9 +181,6 @@ class _Reader:
         if row.vr in WILDCARD_VRS and any(is_universal(_folded(row, value)) for value in values):
             return []
         return values
-
-
-_BINARY_VRS = frozenset({"FD", "FL", "SL", "SS", "UL", "US"})
 
 
 def _predicate(key: str, row: Row, value: str) -> Predicate:
@@ -211,39 +202,28 @@ def _folded(row: Row, value: str) -> str:
     return fold(value) if row.vr == "PN" else value
 
 
-def _tags(dataset: Dataset) -> list[int]:
-    """Tags of a dataset; iterating over it would convert every value."""
-    return sorted(int(tag) for tag in dataset.keys())  # noqa: SIM118
-
-
 def _single(values: list[str], tag: int) -> str:
     if len(values) > 1:
         raise UnreadableDataset("a date or time key has several values", tags=(tag,))
     return values[0]
 
 
-def _only_item(asked: Dataset, tag: int) -> Dataset | None:
+def _only_item(asked: Item, tag: int) -> Item | None:
     """The one item of a sequence key; None when the sequence, or its item, is empty: a universal key."""
-    try:
-        items = asked[tag].value
-    except Exception:
-        # Whatever the library makes of the peer's bytes, its text may quote them.
-        raise UnreadableDataset("a sequence cannot be read", tags=(tag,)) from None
+    items = asked[tag]
     if not items:
         return None
-    if not isinstance(items, Sequence):
+    if isinstance(items, bytes):
         raise UnreadableDataset("an attribute is no sequence", tags=(tag,))
     if len(items) > 1:
         raise UnreadableDataset("a sequence key holds more than one item", tags=(tag,))
-    return items[0] if len(items[0]) else None
+    return items[0] or None
 
 
-def _numbers(asked: Dataset, tag: int) -> list[str]:
+def _numbers(asked: Item, row: Row) -> list[str]:
     """Binary numbers as text; none when the value is empty."""
+    value = asked[row.tag]
     try:
-        value = asked[tag].value
-    except Exception:
-        # As above.
-        raise UnreadableDataset("a number cannot be read", tags=(tag,)) from None
-    values = value if isinstance(value, (list, tuple)) or hasattr(value, "__iter__") else [value]
-    return [str(number) for number in values if number not in (None, "")]
+        return [str(number) for (number,) in iter_unpack(BINARY[row.vr], value)] if isinstance(value, bytes) else []
+    except StructError:
+        raise UnreadableDataset("a number cannot be read", tags=(row.tag,)) from None

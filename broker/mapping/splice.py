@@ -2,94 +2,51 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
 from struct import pack, unpack_from
-from typing import Any
 
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
 from broker.domain.request import Value
 from broker.mapping import charsets
-from broker.mapping.convert import Converter, text_beyond_ascii
-from broker.mapping.encode import encode_texts, opened
+from broker.mapping.convert import Converter
+from broker.mapping.cutting import Cutter
+from broker.mapping.encode import encode_texts, opened, padded
 from broker.mapping.fit import LONG_TEXT, TEXT
-from broker.mapping.layout import ELEMENT, HEAD, ITEM, OPENED_BYTES, Layout, Slot, assemble, element, unknown, walk
-from broker.mapping.row import STATION, Row
+from broker.mapping.layout import BINARY, ELEMENT, HEAD, OPENED_BYTES, Layout, Slot, assemble, element, unknown, walk
+from broker.mapping.parts import Items, Part, Planner, Shape, numbers_of, shape_of, without_filling
+from broker.mapping.reading import Item, charset_of
+from broker.mapping.row import Row
 from broker.mapping.rows import RowSet
 
 PENDING = 0xFF00
 PENDING_WITH_UNSUPPORTED_KEYS = 0xFF01
 """Matches are continuing, but one or more optional keys were not supported (PS3.4 Table K.4-1)."""
 
-_IDENTIFIER_LEVEL = frozenset({0x00080005, 0x00080201})
-"""Character set and time zone: no keys, never matched (PS3.4 Table K.6-1a)."""
+KEPT_PLANS = 256
+"""Plans kept: a scanner asks in the same shape every time."""
+
 _CHARACTER_SET = 0x00080005
-_BINARY = {"US": "<H", "SS": "<h", "UL": "<I", "SL": "<i", "FL": "<f", "FD": "<d"}
-
-
-@dataclass(frozen=True, slots=True)
-class _Run:
-    """Neighbouring slots, taken as they lie."""
-
-    first: int
-    end: int
-
-
-@dataclass(frozen=True, slots=True)
-class _KnownOnly:
-    """A slot that is left out when its value is not known."""
-
-    number: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Station:
-    """The station's slot, filled for an open step."""
-
-    number: int
-    tag: int
-
-
-@dataclass(frozen=True, slots=True)
-class _Chosen:
-    """Some of the members of a sequence that rows stand in."""
-
-    number: int
-    tag: int
-    parts: tuple[_Part, ...]
-
-
-@dataclass(frozen=True, slots=True)
-class _Items:
-    """Some of the members of each item of a sequence. members: tag -> the members asked in it, None for all of it."""
-
-    number: int
-    tag: int
-    known_only: bool
-    members: Mapping[int, Any]
-
-
-_Part = _Run | _KnownOnly | _Station | _Chosen | _Items
 
 
 class Plan:
     """What one query asks of every step: made once, used for each answer. Build it with `plan`."""
 
     def __init__(
-        self, layout: Layout, parts: tuple[_Part, ...], names: tuple[str, ...], explicit: bool, pending_status: int
+        self, layout: Layout, parts: tuple[Part, ...], names: tuple[str, ...], explicit: bool, pending_status: int
     ) -> None:
         self.pending_status = pending_status
         self._layout = layout
         self._prefix = layout.prefix
         self._table = layout.table
-        self._parts = parts
+        self._filling = Cutter(parts)
+        self._cutter = Cutter(without_filling(parts))
         self._explicit = explicit
-        self._names = names
-        self._asked = frozenset(_numbers(parts, layout))
+        self._asked = frozenset(numbers_of(parts))
+        self._plain = _plain_texts(layout, parts)
         self._converter = Converter(layout.slots, explicit)
+        self._names = names
         self._encoder = charsets.encoder_of(names) if names not in ((), (charsets.UTF_8,)) else None
 
     def dataset(self, elements: bytes, station: str | None = None) -> bytes:
@@ -101,28 +58,56 @@ class Plan:
         """
         if not elements.startswith(self._prefix):
             elements = relaid(self._layout, elements)
-        offsets = self._table.unpack_from(elements, HEAD.size)
-        body = b"".join(_cut(self._parts, elements, offsets, station))
-        if elements[14:16] != b"\0\0" and not self._asked.isdisjoint(_marks(elements, self._table.size)):
-            return self._beyond_ascii(body)
+        cutter = self._cutter if station is None else self._filling
+        if elements[14:16] != b"\0\0":
+            marked = self._asked.intersection(_marks(elements, self._table.size))
+            if marked:
+                return self._beyond_ascii(cutter, elements, station, marked)
+        return self._finished(cutter.cut(elements, self._table, station))
+
+    def _finished(self, body: bytes) -> bytes:
         return self._converter.explicit(body) if self._explicit else body
 
-    def _beyond_ascii(self, body: bytes) -> bytes:
-        if not text_beyond_ascii(self._converter, body):
-            return self._converter.explicit(body) if self._explicit else body
+    def _beyond_ascii(self, cutter: Cutter, elements: bytes, station: str | None, marked: frozenset[int]) -> bytes:
+        """marked: numbers of the asked slots whose text is not ASCII."""
+        surely = marked <= self._plain.keys()
+        if self._encoder is not None and surely:
+            try:
+                recoded, offsets = self._recoded(elements, marked)
+                return self._charset("\\".join(self._names)) + self._finished(cutter.cut_at(recoded, offsets, station))
+            except UnicodeError:
+                return self._charset(charsets.UTF_8) + self._finished(cutter.cut(elements, self._table, station))
+        body = cutter.cut(elements, self._table, station)
+        if not surely and not self._converter.texts(body):
+            # What is not ASCII stands in members of a sequence that were not asked.
+            return self._finished(body)
         if self._encoder is not None:
             try:
                 return self._charset("\\".join(self._names)) + self._converter.recoded(body, self._encoder)
             except UnicodeError:
                 pass
-        return self._charset(charsets.UTF_8) + (self._converter.explicit(body) if self._explicit else body)
+        return self._charset(charsets.UTF_8) + self._finished(body)
+
+    def _recoded(self, elements: bytes, marked: frozenset[int]) -> tuple[bytes, Sequence[int]]:
+        """The stored form with these slots in the query's character set, and where its slots lie then."""
+        assert self._encoder is not None
+        offsets = list(self._table.unpack_from(elements, HEAD.size))
+        for number in marked:
+            begin, end = offsets[number], offsets[number + 1]
+            vr, tag = self._plain[number]
+            text = elements[begin + ELEMENT.size : end].decode().rstrip(" ")
+            made = element(tag, padded(vr, self._encoder(vr, text)))
+            elements = elements[:begin] + made + elements[end:]
+            grown = len(made) - (end - begin)
+            offsets[number + 1 :] = [offset + grown for offset in offsets[number + 1 :]]
+        return elements, offsets
 
     def _charset(self, names: str) -> bytes:
         value = encode_texts("CS", [names])
         return b"\x08\0\x05\0CS" + pack("<H", len(value)) + value if self._explicit else element(_CHARACTER_SET, value)
 
 
-def plan(rows: RowSet, asked: Dataset, transfer_syntax_uid: str, *, absent_type_3: bool = False) -> Plan:
+def plan(rows: RowSet, asked: Item, transfer_syntax_uid: str, *, absent_type_3: bool = False) -> Plan:
     """Prepare the answers to a query.
 
     rows           rows of the site
@@ -130,175 +115,29 @@ def plan(rows: RowSet, asked: Dataset, transfer_syntax_uid: str, *, absent_type_
     transfer_syntax_uid  Implicit or Explicit VR Little Endian
     absent_type_3  True: a type 3 attribute without a value is left out, not returned with zero length
     raises         ValueError for another transfer syntax
-    source         PS3.4 K.2.2.1.2, K.4.1.1.3.2; a sequence without keys in its item asks for all of it (note 4)
+    source         PS3.4 K.2.2.1.2, K.4.1.1.3.2
     """
     if transfer_syntax_uid not in (ImplicitVRLittleEndian, ExplicitVRLittleEndian):
         raise ValueError("answers are made in Implicit and Explicit VR Little Endian only")
-    planner = _Planner(absent_type_3)
+    explicit = transfer_syntax_uid == ExplicitVRLittleEndian
+    return _plan(rows, shape_of(asked), charset_of(asked), explicit, absent_type_3)
+
+
+@lru_cache(maxsize=KEPT_PLANS)
+def _plan(rows: RowSet, asked: Shape, names: tuple[str, ...], explicit: bool, absent_type_3: bool) -> Plan:
+    planner = Planner(absent_type_3)
     parts = planner.parts(rows.layout.roots, asked)
-    names = charsets.names_of(asked.get("SpecificCharacterSet"))
     status = PENDING_WITH_UNSUPPORTED_KEYS if planner.unsupported else PENDING
-    return Plan(rows.layout, parts, names, transfer_syntax_uid == ExplicitVRLittleEndian, status)
+    return Plan(rows.layout, parts, names, explicit, status)
 
 
-class _Planner:
-    """Walks a query beside the slots; notes whether it asks for something that is not supported."""
-
-    def __init__(self, absent_type_3: bool) -> None:
-        self._absent_type_3 = absent_type_3
-        self.unsupported = False
-
-    def parts(self, slots: tuple[Slot, ...], asked: Dataset) -> tuple[_Part, ...]:
-        by_tag = {slot.row.tag: slot for slot in slots}
-        found: list[_Part] = []
-        for tag in _tags(asked):
-            slot = by_tag.get(tag)
-            if slot is not None:
-                found += self._part(slot, asked)
-            else:
-                self._unsupported_key(tag)
-        return _merged(found)
-
-    def _unsupported_key(self, tag: int) -> None:
-        if tag & 0xFFFF and tag not in _IDENTIFIER_LEVEL:
-            self.unsupported = True
-
-    def _part(self, slot: Slot, asked: Dataset) -> list[_Part]:
-        self._note_unmatched(slot.row, asked)
-        item = _item_with_keys(asked, slot.row.tag) if slot.row.vr == "SQ" else None
-        if item is None:
-            return self._whole(slot)
-        if slot.children:
-            return [_Chosen(slot.number, slot.row.tag, self.parts(slot.children, item))]
-        known_only = self._absent_type_3 and slot.row.returns == "3"
-        return [_Items(slot.number, slot.row.tag, known_only, self._members(slot.row, item))]
-
-    def _note_unmatched(self, row: Row, asked: Dataset) -> None:
-        """A value asked of an attribute that is not matched is ignored, and that is said (PS3.4 K.2.2.1.1.2)."""
-        if row.vr == "SQ":
-            asked[row.tag]  # Parsed now: what follows looks at values as they lie.
-        if row.match == "none" and _has_value(asked, row.tag):
-            self.unsupported = True
-
-    def _whole(self, slot: Slot) -> list[_Part]:
-        if slot.row.key == STATION:
-            return [_Station(slot.number, slot.row.tag)]
-        if slot.children and any(self._is_special(inner) for inner in _below(slot)):
-            parts = [part for child in slot.children for part in self._whole(child)]
-            return [_Chosen(slot.number, slot.row.tag, _merged(parts))]
-        return [_KnownOnly(slot.number)] if self._is_special(slot) else [_Run(slot.number, slot.end)]
-
-    def _is_special(self, slot: Slot) -> bool:
-        return slot.row.key == STATION or (self._absent_type_3 and slot.row.returns == "3")
-
-    def _members(self, row: Row, asked: Dataset) -> Mapping[int, Any]:
-        by_tag = {member.tag: member for member in row.members}
-        found: dict[int, Any] = {}
-        for tag in _tags(asked):
-            member = by_tag.get(tag)
-            if member is None:
-                self._unsupported_key(tag)
-                continue
-            self._note_unmatched(member, asked)
-            item = _item_with_keys(asked, tag) if member.vr == "SQ" else None
-            found[tag] = None if item is None else self._members(member, item)
-        return found
-
-
-def _tags(dataset: Dataset) -> list[int]:
-    """Tags, ascending; iterating over a dataset would convert every value."""
-    return sorted(int(tag) for tag in dataset.keys())  # noqa: SIM118
-
-
-def _item_with_keys(asked: Dataset, tag: int) -> Dataset | None:
-    """The item of a sequence key; None when it asks for all of it: no item, or an empty one."""
-    items = asked[tag].value
-    return items[0] if isinstance(items, Sequence) and items and len(items[0]) else None
-
-
-def _has_value(asked: Dataset, tag: int) -> bool:
-    """Whether a key holds a value; a value of any other kind than its VR's is one too."""
-    raw = getattr(asked.get_item(tag), "value", None)
-    if isinstance(raw, Sequence):
-        return any(_has_value(item, inner) for item in raw for inner in _tags(item))
-    if isinstance(raw, bytes):
-        return raw.strip(b" \0") != b""
-    return raw is not None and str(raw) not in ("", "[]")
-
-
-def _below(slot: Slot) -> Iterator[Slot]:
-    for child in slot.children:
-        yield child
-        yield from _below(child)
-
-
-def _merged(parts: list[_Part]) -> tuple[_Part, ...]:
-    """Runs that touch become one."""
-    merged: list[_Part] = []
-    for part in parts:
-        last = merged[-1] if merged else None
-        if isinstance(part, _Run) and isinstance(last, _Run) and last.end == part.first:
-            merged[-1] = _Run(last.first, part.end)
-        else:
-            merged.append(part)
-    return tuple(merged)
-
-
-def _numbers(parts: tuple[_Part, ...], layout: Layout) -> Iterator[int]:
-    for part in parts:
-        if isinstance(part, _Run):
-            yield from range(part.first, part.end)
-        elif isinstance(part, _Chosen):
-            yield from _numbers(part.parts, layout)
-        else:
-            yield part.number
-
-
-def _cut(parts: tuple[_Part, ...], elements: bytes, offsets: tuple[int, ...], station: str | None) -> list[bytes]:
-    chunks: list[bytes] = []
-    for part in parts:
-        if type(part) is _Run:
-            chunks.append(elements[offsets[part.first] : offsets[part.end]])
-        elif type(part) is _Chosen:
-            chunks += _cut_chosen(part, elements, offsets, station)
-        else:
-            chunk = elements[offsets[part.number] : offsets[part.number + 1]]  # type: ignore[union-attr]
-            chunks.append(_single(part, chunk, station))
-    return chunks
-
-
-def _cut_chosen(part: _Chosen, elements: bytes, offsets: tuple[int, ...], station: str | None) -> list[bytes]:
-    head = elements[offsets[part.number] : offsets[part.number + 1]]
-    if len(head) < OPENED_BYTES:
-        return [head]
-    inner = _cut(part.parts, elements, offsets, station)
-    return [opened(part.tag, sum(map(len, inner))), *inner]
-
-
-def _single(part: _Part, chunk: bytes, station: str | None) -> bytes:
-    if isinstance(part, _Station):
-        return element(part.tag, encode_texts("AE", [station])) if not chunk and station else chunk
-    if isinstance(part, _Items):
-        return _cut_items(part, chunk)
-    return chunk if len(chunk) > ELEMENT.size else b""
-
-
-def _cut_items(part: _Items, chunk: bytes) -> bytes:
-    if len(chunk) <= ELEMENT.size:
-        return b"" if part.known_only else chunk
-    return element(part.tag, _filtered(chunk[ELEMENT.size :], part.members))
-
-
-def _filtered(items: bytes, members: Mapping[int, Any]) -> bytes:
-    kept = []
-    for _, item in walk(items):
-        body = b"".join(
-            element(tag, value if members[tag] is None else _filtered(value, members[tag]))
-            for tag, value in walk(item)
-            if tag in members
-        )
-        kept.append(ITEM + pack("<I", len(body)) + body)
-    return b"".join(kept)
+def _plain_texts(layout: Layout, parts: tuple[Part, ...]) -> Mapping[int, tuple[str, int]]:
+    """VR and tag of the asked texts that stand in no sequence, by number of their slot."""
+    whole = numbers_of(tuple(part for part in parts if not isinstance(part, Items)))
+    slots = [layout.slots[number] for number in whole]
+    return {
+        slot.number: (slot.row.vr, slot.row.tag) for slot in slots if len(slot.row.levels) == 1 and slot.row.vr in TEXT
+    }
 
 
 def _marks(elements: bytes, table_bytes: int) -> tuple[int, ...]:
@@ -368,8 +207,8 @@ def _decoded(row: Row, value: bytes) -> Value | None:
             {by_tag[tag].keyword: _decoded(by_tag[tag], v) for tag, v in walk(i) if tag in by_tag}
             for _, i in walk(value)
         ]
-    if row.vr in _BINARY:
-        texts = [str(number) for number in unpack_from(_BINARY[row.vr], value)]
+    if row.vr in BINARY:
+        texts = [str(number) for number in unpack_from(BINARY[row.vr], value)]
     else:
         text = value.decode("utf-8", "replace").rstrip("\0 ")
         texts = [text] if row.vr in LONG_TEXT else text.split("\\")

@@ -26,6 +26,7 @@ MIGRATION_SECONDS = 3600.0  # the same, for a statement of a migration
 IDLE_IN_TRANSACTION_SECONDS = 120.0  # PostgreSQL ends a transaction whose process has stopped
 WAL_BYTES = 64 * 1024 * 1024  # SQLite cuts its log back to this
 WRITER_CACHE_KIB = 32 * 1024
+READER_CACHE_KIB = 16 * 1024  # a worklist of thousands of steps, read again and again; few readers are busy at once
 MOST_KEYS = 1000  # locks one PostgreSQL transaction takes key by key; more would fill the server's lock table
 EVERYTHING = 0  # the lock that stands for all keys: shared by those who lock keys, alone for those with too many
 
@@ -117,6 +118,7 @@ class SqliteBackend:
             pool_size=READERS,
             max_overflow=0,
             pool_timeout=lock_seconds,
+            pool_use_lifo=True,  # the one used last has its pages at hand
             connect_args=arguments,
             hide_parameters=True,
         )
@@ -157,6 +159,7 @@ class SqliteBackend:
 def _set_up_reader(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute("PRAGMA case_sensitive_like=ON")
     connection.execute("PRAGMA query_only=ON")
+    connection.execute(f"PRAGMA cache_size=-{READER_CACHE_KIB}")
 
 
 def _set_up_writer(connection: sqlite3.Connection, _record: object) -> None:

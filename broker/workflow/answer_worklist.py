@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from dataclasses import dataclass
+from typing import NamedTuple
 
 from broker.domain.matching import START, matches, with_known_stations
 from broker.domain.order import LISTED, StepState
@@ -20,8 +20,7 @@ PAGE_STEPS = 100
 """Steps read at once: a large answer lets small ones pass between its pages."""
 
 
-@dataclass(frozen=True, slots=True)
-class ListedStep:
+class ListedStep(NamedTuple):
     """A step of the answer. station: what an open step names as its station; None: it has stations of its own."""
 
     elements: bytes
@@ -30,24 +29,29 @@ class ListedStep:
 
 def answer_worklist(
     database: Database, site: Site, query: WorklistQuery, cancelled: Callable[[], bool] = lambda: False
-) -> Iterator[ListedStep]:
-    """The steps that match a query, earliest first, each once.
+) -> Iterator[list[ListedStep]]:
+    """The steps that match a query, earliest first, each once, in pages (which may be empty).
+
+    No connection is held between two pages: take them as slowly as the peer reads.
 
     cancelled  asked before each page; ends the answer when True
     raises     DatabaseUnavailable
     """
     tree = with_known_stations(query.tree, site.rules.stations)
     states = None if query.names_status else _listed(site, query.calling_ae_title)
-    # Pages are no snapshot: a step that is moved to a later time meanwhile would come twice.
     sent: set[int] = set()
     last: StoredStep | None = None
     while not cancelled():
         with database.read() as tx:
             page = page_of_steps(tx, tree, states, last, PAGE_STEPS)
-        for step in page.steps:
-            if step.id not in sent and matches(page.left_over, _View(site.rows, step)):
-                sent.add(step.id)
-                yield ListedStep(step.elements, query.station if step.any_station else None)
+        steps = page.steps
+        if page.left_over.parts:
+            steps = [step for step in steps if matches(page.left_over, _View(site.rows, step))]
+        if page.full or last is not None:
+            # Pages are no snapshot: a step that is moved to a later time meanwhile would come twice.
+            steps = [step for step in steps if step.id not in sent]
+            sent.update(step.id for step in steps)
+        yield [ListedStep(step.elements, query.station if step.any_station else None) for step in steps]
         if not page.full:
             return
         last = page.steps[-1]

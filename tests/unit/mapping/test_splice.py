@@ -11,11 +11,12 @@ from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
 
 from broker.mapping.encode import encode
+from broker.mapping.reading import read_identifier
 from broker.mapping.row import RowSpec, build_row
 from broker.mapping.rows import RowSet
-from broker.mapping.splice import PENDING, PENDING_WITH_UNSUPPORTED_KEYS, plan, relaid, value_of
+from broker.mapping.splice import PENDING, PENDING_WITH_UNSUPPORTED_KEYS, Plan, plan, relaid, value_of
 from tests.unit.mapping.steps import FACTS, ROWS, STEP, VALUES, empty, everything, query
-from tests.unit.mapping.twin import Twin, decoded
+from tests.unit.mapping.twin import Twin, decoded, encoded
 
 SYNTAXES = (ImplicitVRLittleEndian, ExplicitVRLittleEndian)
 LATIN = {**VALUES, "PatientName": "Müller^Jörg", f"{STEP}.ScheduledProtocolCodeSequence": [
@@ -23,8 +24,13 @@ LATIN = {**VALUES, "PatientName": "Müller^Jörg", f"{STEP}.ScheduledProtocolCod
 JAPANESE = {**VALUES, "PatientName": "Yamada^Tarou=山田^太郎=やまだ^たろう"}
 
 
+def planned(asked: Dataset, syntax: str = ImplicitVRLittleEndian, rows: RowSet = ROWS, **options: bool) -> Plan:
+    """The plan for a query as it arrives."""
+    return plan(rows, read_identifier(encoded(asked, syntax), syntax), syntax, **options)
+
+
 def answer(asked: Dataset, values: dict[str, Any] = VALUES, station: str | None = None, **options: bool) -> Dataset:
-    made = plan(ROWS, asked, ImplicitVRLittleEndian, **options).dataset(encode(ROWS, values, FACTS), station)
+    made = planned(asked, **options).dataset(encode(ROWS, values, FACTS), station)
     return decoded(made, ImplicitVRLittleEndian)
 
 
@@ -36,7 +42,7 @@ def test_an_answer_is_the_bytes_that_pydicom_writes(values: dict[str, Any], char
     if charset:
         asked.SpecificCharacterSet = charset
 
-    made = plan(ROWS, asked, syntax).dataset(encode(ROWS, values, FACTS))
+    made = planned(asked, syntax).dataset(encode(ROWS, values, FACTS))
 
     assert made == Twin(ROWS, values, FACTS).answer(asked, syntax)
 
@@ -86,7 +92,7 @@ def some_query(draw: st.DrawFn) -> Dataset:
 def test_any_query_for_any_step_is_answered_as_pydicom_would(
     values: dict[str, Any], asked: Dataset, syntax: str, absent_type_3: bool, station: str | None
 ) -> None:
-    made = plan(ROWS, asked, syntax, absent_type_3=absent_type_3).dataset(encode(ROWS, values, FACTS), station)
+    made = planned(asked, syntax, absent_type_3=absent_type_3).dataset(encode(ROWS, values, FACTS), station)
 
     assert made == Twin(ROWS, values, FACTS, absent_type_3).answer(asked, syntax, station)
 
@@ -169,7 +175,7 @@ def test_an_open_step_names_the_station_that_it_is_given() -> None:
     ],
 )
 def test_the_pending_status_says_whether_every_key_is_supported(asked: Dataset, status: int) -> None:
-    assert plan(ROWS, asked, ImplicitVRLittleEndian).pending_status == status
+    assert planned(asked).pending_status == status
 
 
 def test_an_attribute_without_a_row_is_left_out() -> None:
@@ -231,7 +237,7 @@ def test_a_japanese_scanner_gets_its_own_sets_with_escapes() -> None:
 
 def test_other_transfer_syntaxes_are_refused() -> None:
     with pytest.raises(ValueError, match="Little Endian"):
-        plan(ROWS, query("PatientID"), JPEGBaseline8Bit)
+        planned(query("PatientID"), JPEGBaseline8Bit)
 
 
 def test_one_value_of_a_stored_step_is_decoded() -> None:
@@ -258,7 +264,7 @@ def test_elements_that_other_rows_made_are_read_by_their_tags() -> None:
     asked = everything()
     made_before = encode(fewer, LATIN, FACTS)
 
-    found = decoded(plan(more, asked, ImplicitVRLittleEndian).dataset(made_before), ImplicitVRLittleEndian)
+    found = decoded(planned(asked, rows=more).dataset(made_before), ImplicitVRLittleEndian)
 
     assert found.PatientName == "Müller^Jörg"
     assert found["Allergies"].is_empty

@@ -10,10 +10,12 @@ from pydicom.filereader import read_dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
 from broker.mapping.encode import encode
+from broker.mapping.reading import read_identifier
 from broker.mapping.splice import PENDING, PENDING_WITH_UNSUPPORTED_KEYS, plan
 from broker.site.profile import load
 from tests.unit.mapping.reading import order, placed
 from tests.unit.mapping.steps import FACTS, VALUES
+from tests.unit.mapping.twin import encoded
 
 ROW = '[rows.EthnicGroup]\nsource = ["PID-22.2|22.1"]\nmatch = "wildcard"\n'
 
@@ -21,8 +23,9 @@ ROW = '[rows.EthnicGroup]\nsource = ["PID-22.2|22.1"]\nmatch = "wildcard"\n'
 def test_one_row_brings_an_attribute_from_the_message_to_the_answer(tmp_path: Path) -> None:
     (tmp_path / "site.toml").write_text(ROW)
     rows = load(tmp_path / "site.toml").rows
-    asked = Dataset()
-    asked.EthnicGroup = "any*"
+    identifier = Dataset()
+    identifier.EthnicGroup = "any*"
+    asked = read_identifier(encoded(identifier, ExplicitVRLittleEndian), ExplicitVRLittleEndian)
 
     request = placed(*order(pid="PID|||4711||Brook^Clara" + "|" * 17 + "N^Not said"), rows=rows)
     made = plan(rows, asked, ExplicitVRLittleEndian)
