@@ -7,13 +7,12 @@ import threading
 import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
-from pathlib import Path
 
 import structlog
 
 from broker.archive.files import ObjectFiles
 from broker.clock import Clock, SystemClock
-from broker.data_folder import DataFolder
+from broker.data_folder import DataFolder, site_file
 from broker.dicom.listener import DicomListener, services_by_class
 from broker.dicom.performed import PerformedService
 from broker.dicom.stock import DicomLimits
@@ -161,12 +160,6 @@ class Broker:
             "database": database.dialect,
             "site profile": str(site.path) if site.path else "built in",
         }
-
-
-def site_file(settings: Settings) -> Path | None:
-    """The profile that was named, else the data folder's own; None: built in."""
-    own = settings.data / "site.toml"
-    return settings.site or (own if own.exists() else None)
 
 
 def raise_open_files() -> None:

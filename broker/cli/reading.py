@@ -19,7 +19,7 @@ def opened(settings: Settings) -> Iterator[Database]:
     raises  NotFound when no broker has run on this data folder; DatabaseTooOld; DatabaseUnavailable
     """
     log.configure(settings.log)
-    file = _file_of(settings)
+    file = database_file(settings)
     if file is not None and not file.exists():
         raise NotFound("no broker has run here; say where it runs", file=file, flags="--data or --database")
     database = open_database(settings.database, settings.data, migrate=False, lock_seconds=settings.lock_seconds)
@@ -29,8 +29,8 @@ def opened(settings: Settings) -> Iterator[Database]:
         database.close()
 
 
-def _file_of(settings: Settings) -> Path | None:
-    """The file of an SQLite database."""
+def database_file(settings: Settings) -> Path | None:
+    """The file of an SQLite database; None for any other."""
     if settings.database is None:
         return settings.data / "broker.db"
     kind, _, path = settings.database.partition(":///")

@@ -146,6 +146,24 @@ class Writer:
             self._changed.notify_all()
         return item.future
 
+    def submit_together(self, verb: Verb, requests: Sequence[Any], size_bytes: int) -> list[Future[Any]]:
+        """Hand several requests over that belong into one batch; as submit, for all or none of them.
+
+        size_bytes  what they hold in memory together
+        """
+        share = size_bytes // max(1, len(requests))
+        items = [_Item(verb, request, share) for request in requests]
+        with self._changed:
+            if self._stopping:
+                raise Stopping("the broker is stopping")
+            if self._full(size_bytes):
+                raise Busy("too many requests wait to be written", waiting=self._requests, bytes=self._bytes)
+            self._requests += len(items)
+            self._bytes += share * len(items)
+            self._waiting.extend(items)
+            self._changed.notify_all()
+        return [item.future for item in items]
+
     def ask(self, verb: Verb, request: Any, size_bytes: int, timeout_seconds: float) -> Any:
         """Hand a request over and wait for its answer.
 
