@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from broker.domain import identity, in_time, order_control, scheduling
 from broker.domain.case import Case, touch
+from broker.domain.changes import detail_of
+from broker.domain.holding import hold_alarms
 from broker.domain.making import STATE_AFTER, new_order, new_procedure, new_step, settle
 from broker.domain.naming import name_order, name_procedure, name_step
 from broker.domain.order import (
@@ -45,8 +47,9 @@ def decide(draft: OrderDraft, request: PlaceOrder) -> MessageAnswer:
     message = request.message
     first = draft.book.first_answers.get(repeat_key(message)) if message.control_id else None
     if first is not None:
-        _journal(draft, message, Outcome.DUPLICATE, f"repeat of message {first.message_id}", answers=first.message_id)
-        return MessageAnswer(first.message_id, first.answered_at, Outcome.DUPLICATE)
+        reason, answers = f"repeat of message {first.message_id}", first.message_id
+        own = _journal(draft, message, Outcome.DUPLICATE, reason, answers=answers)
+        return MessageAnswer(answers, first.answered_at, Outcome.DUPLICATE, journal_id=own.id)
     ended = place(draft, request)
     if isinstance(ended, Refusal):
         draft.withdraw()
@@ -56,6 +59,7 @@ def decide(draft: OrderDraft, request: PlaceOrder) -> MessageAnswer:
     outcome, reason = ended
     entry = _journal(draft, message, outcome, "; ".join(filter(None, (reason, *request.warnings))))
     draft.events = [replace(event, message_id=entry.id) for event in draft.events]
+    draft.alarms += hold_alarms(draft.events)
     return MessageAnswer(entry.id, entry.answered_at, outcome, warnings=request.warnings)
 
 
@@ -104,7 +108,7 @@ def _take(case: Case, request: OrderRequest) -> Refusal | None:
     """One order of the message."""
     row = order_control.row_of(case.rules.order_control, request.control, request.status)
     if row is None:
-        return Refusal(Cause.ORDER_CONTROL, "ORC-1", request.group)
+        return order_control.not_in_table(request.control, request.group)
     order = _known_order(case, request)
     if isinstance(order, Refusal):
         return order
@@ -182,18 +186,26 @@ def _take_values(case: Case, order: Order | None, request: OrderRequest, row: Ro
     procedure = identity.find_procedure(case.draft, order, request, frozenset(case.named_procedures))
     if isinstance(procedure, Refusal):
         return procedure
-    if procedure is None:
-        made = new_procedure(case, order, request)
-        if isinstance(made, Refusal):
-            return made
-        procedure = made
     modality = request.step.get(scheduling.MODALITY)
-    step = identity.find_step(
-        case.draft, procedure, request, modality if isinstance(modality, str) else None, frozenset(case.named_steps)
-    )
-    if step is None:
-        return new_step(case, procedure, request, row)
-    return _change(case, order, procedure, step, request, row)
+    said = modality if isinstance(modality, str) else None
+    step = identity.find_step(case.draft, procedure, request, said, frozenset(case.named_steps)) if procedure else None
+    if procedure and step:
+        if step.id in case.named_steps:
+            request = replace(request, step=scheduling.continued(step.values, request.step))
+        return _change(case, order, procedure, step, request, row)
+    if cancelled := _cancelled_since(case, order, request):
+        _superseded(case, cancelled, request, row)
+        return None
+    procedure = procedure or new_procedure(case, order, request)
+    return procedure if isinstance(procedure, Refusal) else new_step(case, procedure, request, row)
+
+
+def _cancelled_since(case: Case, order: Order, request: OrderRequest) -> ScheduledStep | None:
+    """A step of an order that is cancelled as a whole, and that the request is not strictly newer than."""
+    steps, sent = case.draft.steps_of_order(order.id), case.stamps(request)
+    if any(step.state is not StepState.CANCELED for step in steps):
+        return None
+    return next((step for step in steps if in_time.age(sent, step.stamps) is not in_time.Age.NEWER), None)
 
 
 def _foreign_study_uid(case: Case, request: OrderRequest) -> Refusal | None:
@@ -288,7 +300,9 @@ def _change_values(
         touch(case.draft, case.draft.steps_of(procedure.id))
     case.keep(procedure_now, step_now)
     effect = "descriptive" if descriptive else "update"
-    case.event("unchanged" if same else "updated", step_now, request.group, effect=effect)
+    detail = detail_of((order, order_now), (procedure, procedure_now), (step, step_now))
+    case.event("unchanged" if same else "updated", step_now, request.group, effect=effect, detail=detail)
+    case.tell_hold(step.held, step_now, request.group)
     if action is Action.REVIVE:
         case.move(step_now, StepState.SCHEDULED, request.group)
         same = False

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from broker.domain import in_time
 from broker.domain.case import Case, touch
+from broker.domain.changes import changed_names, with_names
 from broker.domain.identity import Issuers, PatientKeys
 from broker.domain.order import OPEN, Patient, PatientIdentifier
+from broker.domain.request import Outcome
 from broker.domain.scheduling import merge
 
 
@@ -17,7 +19,7 @@ def update_patient(case: Case) -> None:
     if patient is None:
         return
     message = case.request.message
-    stamps = in_time.stamps_of(message.sender.application, None, message.message_time)
+    stamps = in_time.stamps_of(message.sender.application, None, message.message_time, message.received_at)
     if in_time.age(stamps, patient.stamps) is in_time.Age.OLDER:
         return
     values = merge(patient.values, case.request.patient.changes, type_1=case.rules.rows.type_1)
@@ -33,10 +35,27 @@ def update_patient(case: Case) -> None:
     if replace(updated, stamps=patient.stamps) != patient:
         orders = {order.id for order in case.draft.orders.values() if order.patient_id == patient.id}
         touch(case.draft, [s for s in case.draft.steps.values() if s.order_id in orders and s.state in OPEN])
+        if patient.id in case.draft.forest.patients:
+            _tell(case, patient, updated)
+
+
+def _tell(case: Case, before: Patient, after: Patient) -> None:
+    """The lines of this message name what changed of its patient, who was known before; never the values."""
+    names = changed_names(before.values, after.values)
+    if before.identifiers != after.identifiers:
+        names.add("PatientID")
+    if before.others != after.others:
+        names.add("OtherPatientIDsSequence")
+    told = {"created": "created", "updated": "updated", "unchanged": "updated"}
+    case.draft.events = [
+        replace(with_names(event, names), kind=told[event.kind]) if event.effect and event.kind in told else event
+        for event in case.draft.events
+    ]
+    case.ended(Outcome.UPDATED)
 
 
 def _identifiers(patient: Patient, keys: PatientKeys, issuers: Issuers) -> tuple[PatientIdentifier, ...]:
-    """Present identifiers with the keys sent now in their order, fuller issuers taken over; former ones stay last."""
+    """Present identifiers by rank, else those sent now first; fuller issuers taken over; former ones stay last."""
     sent = [PatientIdentifier(key.value, key.issuer) for key in keys.keys]
 
     def known(held: PatientIdentifier) -> bool:
@@ -50,5 +69,10 @@ def _identifiers(patient: Patient, keys: PatientKeys, issuers: Issuers) -> tuple
         best = next((h.issuer for h in same if h.issuer.universal_id and not key.issuer.universal_id), key.issuer)
         if not former:
             fuller.append(PatientIdentifier(key.value, best))
-    present = [*fuller, *kept] if fuller else kept
+    present = sorted([*fuller, *kept], key=lambda held: _place(issuers.rank(held.issuer)))
     return (*present, *(held for held in patient.identifiers if held.former))
+
+
+def _place(rank: int | None) -> tuple[bool, int]:
+    """Ranked ones first, the highest (1) before all."""
+    return rank is None, rank or 0

@@ -14,6 +14,8 @@ from broker.mapping.row import PATIENT_ID, Row
 from broker.mapping.values import OrderReader
 
 _FORBIDDEN = re.compile(rf"[\\\x00-\x1f\x7f-\x9f{REPLACEMENT}]")
+_DIGITS_AND_DOTS = re.compile(r"[0-9]+(?:\.[0-9]+)+", re.ASCII)
+"""What every system takes for a UID, leading zeros or not."""
 _IssuerOf = Callable[[Piece], Issuer]
 _CX_ISSUER = 4
 """Component of a CX that names the assigning authority (HL7 2.5.1 2.A.14)."""
@@ -25,7 +27,11 @@ def patient_identifiers(reader: OrderReader, patient: Group) -> tuple[Identifier
     """All numbers of the patient in the sender's order; raises Refused when there is none or one is no identifier."""
     row = reader.rows.by_key[PATIENT_ID]
     for path in row.paths:
+<<<<<<< HEAD
         found = tuple(checked(row, number, patient.number) for number in _numbers(row, path, patient, _of_cx))
+=======
+        found = tuple(_checked(reader, row, patient, number) for number in _numbers(row, path, patient, _of_cx))
+>>>>>>> main
         if found:
             return found
     raise Refused(Refusal(Cause.MISSING, PATIENT_ID))
@@ -43,7 +49,11 @@ def identifier(reader: OrderReader, key: str, group: Group) -> Identifier | None
         return None
     if any(number.value != sent[0].value for number in sent):
         reader.warn(row, "its sources differ, the first counts")
+<<<<<<< HEAD
     return checked(row, sent[0], group.number)
+=======
+    return _checked(reader, row, group, sent[0])
+>>>>>>> main
 
 
 def _numbers(row: Row, path: Path, group: Group, issuer_of: _IssuerOf) -> Iterator[Identifier]:
@@ -81,8 +91,13 @@ def _issuer(parts: list[str]) -> Issuer:
     return Issuer(namespace or None, universal_id or None, kind or None) if namespace or universal_id else NO_ISSUER
 
 
+<<<<<<< HEAD
 def checked(row: Row, number: Identifier, group: int) -> Identifier:
     """An identifier is taken whole or refused: never shortened, never mended. group: of the order; raises Refused."""
+=======
+def _checked(reader: OrderReader, row: Row, group: Group, number: Identifier) -> Identifier:
+    """An identifier is taken whole or refused: never shortened, never mended."""
+>>>>>>> main
     issuer = (number.issuer.namespace or "", number.issuer.universal_id or "", number.issuer.universal_type or "")
     if any(map(_FORBIDDEN.search, (number.value, *issuer))):
         raise Refused(Refusal(Cause.UNREADABLE, row.key, group, "characters that no identifier may have"))
@@ -90,6 +105,9 @@ def checked(row: Row, number: Identifier, group: int) -> Identifier:
     too_long_issuer = any(len(part) > most for part, most in zip(issuer, _ISSUER_LENGTHS, strict=True))
     if too_long_issuer or len(number.value) > fit.LENGTHS.get(row.vr, 64):
         problem = fit.Problem.TOO_LONG
+    if problem is fit.Problem.UNREADABLE and row.vr == "UI" and _DIGITS_AND_DOTS.fullmatch(number.value):
+        reader.warn(row, "is no UID by the letter (PS3.5 9.1), kept")
+        return number
     if problem is not None:
         cause = Cause.TOO_LONG if problem is fit.Problem.TOO_LONG else Cause.UNREADABLE
         raise Refused(Refusal(cause, row.key, group))

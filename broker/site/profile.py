@@ -20,6 +20,7 @@ from broker.site.model import Profile
 from broker.site.order_control import merged_table
 from broker.site.peers import Peers
 from broker.site.rows import build_rows, sender_rows
+from broker.site.section import keys_at
 from broker.site.senders import Senders
 from broker.site.stations import check_known, check_rules
 from broker.site.toml import line_of, merge, parse_toml, read_toml
@@ -144,14 +145,14 @@ def _explained(error: ValidationError, name: str, text: str) -> SettingsError:
     for found in error.errors(include_url=False)[:MOST_PROBLEMS]:
         path = [str(part) for part in found["loc"] if part != "[key]"]
         key = ".".join(path) or "profile"
-        problems.append(f"{_place(text, key)}{key}: {_said(found)}")
+        problems.append(f"{_place(text, key)}{key}: {_said(found, path)}")
     return SettingsError("the site profile is wrong", file=name, problems="; ".join(problems))
 
 
-def _said(found: Any) -> str:
+def _said(found: Any, path: list[str]) -> str:
     """What is wrong, and what would be right, in pydantic's words where they are plain."""
     if found["type"] == "extra_forbidden":
-        return "unknown key"
+        return f"unknown key; there are {', '.join(keys_at(Profile, path[:-1]))}"
     if found["type"] == "value_error":
         return f"must be {found['ctx']['error']}"
     return str(found["msg"]).replace("Input should be", "must be")

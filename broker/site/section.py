@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Annotated
+from collections.abc import Callable, Sequence
+from typing import Annotated, Any, get_args
 
 from pydantic import AfterValidator, BaseModel, ConfigDict
+from pydantic.fields import FieldInfo
 
 from broker.mapping import fit
 
@@ -14,6 +15,19 @@ class Section(BaseModel):
     """A table of the profile."""
 
     model_config = ConfigDict(extra="forbid", strict=True, frozen=True, use_attribute_docstrings=False)
+
+
+def keys_at(section: type[Section], path: Sequence[str]) -> list[str]:
+    """The keys that the table at this path may hold, as they are written in TOML."""
+    kind: Any = section
+    for part in path:
+        inside = get_args(kind)
+        kind = inside[-1] if inside else _fields(kind)[part].annotation
+    return list(_fields(kind))
+
+
+def _fields(section: type[Section]) -> dict[str, FieldInfo]:
+    return {field.alias or name: field for name, field in section.model_fields.items()}
 
 
 def checked(holds: Callable[[str], bool], wanted: str) -> AfterValidator:

@@ -5,6 +5,8 @@ from __future__ import annotations
 import resource
 from contextlib import contextmanager
 
+import pytest
+
 from broker.simulators.process import STOP_SECONDS
 from tests.kit.messages import Case
 from tests.kit.mllp import START, Sender
@@ -99,6 +101,7 @@ def test_without_its_database_it_accepts_nothing_and_recovers_by_itself(database
         assert len(broker.json("orders", "list")) == 2
 
 
+@pytest.mark.skipif(not hasattr(resource, "prlimit"), reason="only Linux can limit the files of a running process")
 def test_a_full_disk_is_no_acknowledgement_and_no_end(databases, tmp_path, case):
     """No file may grow beyond 64 KiB, which is how a full disk looks to the database and to an image."""
     with (

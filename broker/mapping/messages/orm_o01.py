@@ -64,10 +64,8 @@ def _check_parts(patient: Group, groups: Sequence[Group]) -> None:
         raise Refused(Refusal(Cause.MISSING, "ORC", detail="no order"))
     if len(groups) > MOST_GROUPS:
         raise Refused(Refusal(Cause.TOO_LONG, "ORC", detail=f"more than {MOST_GROUPS} orders"))
-    mark = patient.delimiters.field
     everything = chain(patient.patient, *(group.own for group in groups))
-    people = {tuple(segment.text.rstrip(mark).split(mark)[2:]) for segment in everything if segment.name == "PID"}
-    if len(people) > 1:
+    if len({segment.field(3) for segment in everything if segment.name == "PID"}) > 1:
         # Which order would be whose is a guess, and a guess is the wrong patient.
         raise Refused(Refusal(Cause.CONTRADICTION, PATIENT_ID, detail="the message has two patients"))
 
