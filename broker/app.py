@@ -13,9 +13,9 @@ import structlog
 from broker.archive.files import ObjectFiles
 from broker.clock import Clock, SystemClock
 from broker.data_folder import DataFolder, site_file
-from broker.dicom.listener import DicomListener, services_by_class
+from broker.dicom.limits import DicomLimits
+from broker.dicom.listener import DicomListener, EngineServer, ServerMaker, services_by_class
 from broker.dicom.performed import PerformedService
-from broker.dicom.stock import DicomLimits
 from broker.dicom.storage import StorageService
 from broker.dicom.worklist import WorklistService
 from broker.hl7.frames import FrameLimits
@@ -43,10 +43,16 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Broker:
-    """One broker on one data folder. `ports` holds what was opened: {"hl7": n, "dicom": n, "http": n}."""
+    """One broker on one data folder. `ports` holds what was opened: {"hl7": n, "dicom": n, "http": n}.
 
-    def __init__(self, settings: Settings, clock: Clock | None = None) -> None:
+    dicom_server  the engine of the DICOM door; the tests run the same services on another one
+    """
+
+    def __init__(
+        self, settings: Settings, clock: Clock | None = None, dicom_server: ServerMaker = EngineServer
+    ) -> None:
         self.settings = settings
+        self._dicom_server = dicom_server
         self.clock = clock or SystemClock()
         self.ports: dict[str, int] = {}
         self.facts: dict[str, str] = {}
@@ -147,7 +153,15 @@ class Broker:
             message_seconds=settings.dicom_message_seconds,
             association_seconds=settings.dicom_association_seconds,
         )
-        return DicomListener(settings.host, settings.dicom_port, settings.ae_title, services, site.peers, limits)
+        return DicomListener(
+            settings.host,
+            settings.dicom_port,
+            settings.ae_title,
+            services,
+            site.peers,
+            limits,
+            make_server=self._dicom_server,
+        )
 
     def _facts(self, site: Site, database: Database) -> dict[str, str]:
         """What listens where and on what it works, for the operator; the database without its password."""

@@ -3,23 +3,46 @@
 from __future__ import annotations
 
 import errno
+import logging
+import socket
+import ssl
 import threading
 import time
-from collections.abc import Mapping
+import warnings
+from collections.abc import Callable, Mapping
+from contextlib import suppress
+from typing import Protocol
 
+import pydicom.config
 import structlog
+from pynetdicom import _config
 
+from broker.dicom.census import Census, Snapshot
 from broker.dicom.contract import Service
 from broker.dicom.dispatch import MODALITY_WORKLIST_FIND, PERFORMED_STEP, VERIFICATION
-from broker.dicom.stock import DicomLimits, PeerRules, StockServer, quiet_libraries, storage_classes
+from broker.dicom.engine.channel import Channel, Door
+from broker.dicom.limits import DicomLimits, PeerRules, RequestsInHand
+from broker.dicom.negotiation import offer_for, storage_classes
 from broker.dicom.verification import verify
 from broker.errors import AlreadyRunning, SettingsError
 
-ACCEPT_POLL_SECONDS = 0.1
-"""How soon the accepting thread sees that it shall stop."""
+BACKLOG = 4_096
+"""Connections that the system may hold for us; it takes the smaller of this and its own limit."""
+
+STACK_BYTES = 262_144
+"""Of an association's thread; address space, not memory."""
+
+KEEPALIVE_SECONDS = 60
+"""Silence after which the system asks whether the peer's machine is still there."""
+
+SEND_BUFFER_BYTES = 262_144
+"""What the system may hold of answers that a peer does not read; without a bound it takes megabytes for each."""
 
 CUT_SECONDS = 0.5
 """Time for A-ABORTs to leave and threads to end, after the grace time."""
+
+NO_DESCRIPTOR_SECONDS = 0.05
+"""Pause when no descriptor is free: without it the accepting loop would spin until one is."""
 
 log = structlog.get_logger()
 
@@ -33,11 +56,123 @@ def services_by_class(find: Service, performed: Service, store: Service) -> dict
     return services
 
 
+def quiet_libraries() -> None:
+    """Keep the libraries from logging what they read: identifiers, exception texts and warnings hold patient data."""
+    _config.LOG_REQUEST_IDENTIFIERS = False
+    _config.LOG_RESPONSE_IDENTIFIERS = False
+    _config.LOG_HANDLER_LEVEL = "none"
+    for name in ("pynetdicom", "pydicom"):
+        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
+    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
+    warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
+    warnings.filterwarnings("ignore", module=r"pynetdicom(\..*)?")
+
+
+class Server(Protocol):
+    """What serves the port: the engine, or in the tests its twin."""
+
+    in_hand: RequestsInHand
+
+    @property
+    def port(self) -> int: ...
+
+    def serve_forever(self) -> None: ...
+
+    def stop_accepting(self) -> None: ...
+
+    def cut_associations(self, seconds: float) -> int: ...
+
+    def snapshot(self) -> Snapshot: ...
+
+
+ServerMaker = Callable[
+    [tuple[str, int], str, Mapping[str, Service], PeerRules, DicomLimits, ssl.SSLContext | None], Server
+]
+"""From address, AE title, services, peers, limits and TLS. raises OSError when the port cannot be opened."""
+
+
+class EngineServer:
+    """Accepts connections and gives each a thread of our engine."""
+
+    def __init__(
+        self,
+        address: tuple[str, int],
+        ae_title: str,
+        services: Mapping[str, Service],
+        peers: PeerRules,
+        limits: DicomLimits,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
+        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+        self._listening = socket.create_server(address, family=family, backlog=BACKLOG)
+        self.in_hand = RequestsInHand()
+        self._census = Census(limits)
+        offer = offer_for(tuple(services))
+        self._door = Door(services, offer, peers, limits, self.in_hand, self._census, tls)
+
+    @property
+    def port(self) -> int:
+        return int(self._listening.getsockname()[1])
+
+    def serve_forever(self) -> None:
+        """Accept until stop_accepting."""
+        while not self.in_hand.stopping:
+            try:
+                connection, address = self._listening.accept()
+            except OSError:
+                if not self.in_hand.stopping:
+                    time.sleep(NO_DESCRIPTOR_SECONDS)
+                continue
+            try:
+                self._give_thread(connection, str(address[0]))
+            except (OSError, RuntimeError) as error:
+                # The peer has gone already, or the system has no thread left.
+                log.warning("dicom.accept_failed", peer=address[0], error=type(error).__name__)
+                connection.close()
+
+    def _give_thread(self, connection: socket.socket, host: str) -> None:
+        _tune(connection)
+        channel = Channel(self._door, connection, host)
+        thread = threading.Thread(target=channel.run, name=f"dicom-{host}", daemon=True)
+        self._census.arrives(channel)
+        before = threading.stack_size(STACK_BYTES)
+        try:
+            thread.start()
+        except BaseException:
+            self._census.leaves(channel)
+            raise
+        finally:
+            threading.stack_size(before)
+
+    def stop_accepting(self) -> None:
+        """Close the listening socket; associations stay open, but new requests are refused."""
+        self.in_hand.stopping = True
+        with suppress(OSError):
+            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
+        self._listening.close()
+
+    def cut_associations(self, seconds: float) -> int:
+        """Abort what is still open and end its threads; returns how many associations there were."""
+        deadline = time.monotonic() + seconds
+        count = self._census.snapshot().open
+        for connection in self._census.connections():
+            connection.cut("stopping")
+        self._census.wait_until_empty(deadline - time.monotonic())
+        for connection in self._census.connections():
+            connection.break_off()
+        return count
+
+    def snapshot(self) -> Snapshot:
+        """Who is connected, what was refused: for metrics."""
+        return self._census.snapshot()
+
+
 class DicomListener:
     """Keeps the contract of `service.Service`.
 
     ae_title  our own, shown to peers; which called titles are taken is the peers' rule
     port      0 takes a free one; the one that is open stands in `port` after start
+    tls       context of a TLS port; None: plain
     """
 
     name = "dicom"
@@ -50,6 +185,8 @@ class DicomListener:
         services: Mapping[str, Service],
         peers: PeerRules,
         limits: DicomLimits | None = None,
+        tls: ssl.SSLContext | None = None,
+        make_server: ServerMaker = EngineServer,
     ) -> None:
         self.host = host
         self.port = port
@@ -57,27 +194,28 @@ class DicomListener:
         self._services = services
         self._peers = peers
         self._limits = limits or DicomLimits()
-        self._server: StockServer | None = None
+        self._tls = tls
+        self._make_server = make_server
+        self._server: Server | None = None
         self._thread: threading.Thread | None = None
 
     def start(self) -> None:
         """Open the port. Raises AlreadyRunning when it is taken, SettingsError when it cannot be opened at all."""
         quiet_libraries()
+        address = (self.host, self.port)
         try:
-            server = StockServer((self.host, self.port), self._ae_title, self._services, self._peers, self._limits)
+            server = self._make_server(address, self._ae_title, self._services, self._peers, self._limits, self._tls)
         except OSError as error:
             if error.errno == errno.EADDRINUSE:
                 raise AlreadyRunning("the DICOM port is in use", host=self.host, port=self.port) from None
             raise SettingsError(
                 "the DICOM port cannot be opened", host=self.host, port=self.port, reason=error.strerror
             ) from None
-        self.port = server.server_address[1]
+        self.port = server.port
         self._server = server
-        self._thread = threading.Thread(
-            target=server.serve_forever, args=(ACCEPT_POLL_SECONDS,), name="dicom-accept", daemon=True
-        )
+        self._thread = threading.Thread(target=server.serve_forever, name="dicom-accept", daemon=True)
         self._thread.start()
-        log.info("dicom.listening", host=self.host, port=self.port, ae_title=self._ae_title)
+        log.info("dicom.listening", host=self.host, port=self.port, ae_title=self._ae_title, tls=self._tls is not None)
 
     def stop(self, grace_seconds: float) -> None:
         """Close the port, let requests in hand be answered for grace_seconds, abort what is open then."""
@@ -92,3 +230,18 @@ class DicomListener:
 
     def ready(self) -> bool:
         return self._server is not None and self._thread is not None and self._thread.is_alive()
+
+    def snapshot(self) -> Snapshot | None:
+        """Who is connected, what was refused; None while it does not serve."""
+        server = self._server
+        return None if server is None else server.snapshot()
+
+
+def _tune(connection: socket.socket) -> None:
+    """An answer leaves at once (Nagle's algorithm off), little waits unread, a machine that is gone is noticed."""
+    connection.setblocking(True)
+    connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
+    if hasattr(socket, "TCP_KEEPIDLE"):
+        connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)

@@ -7,7 +7,7 @@ from typing import Any
 
 from broker.domain.request import Cause, Refusal
 from broker.mapping import fit
-from broker.mapping.row import MODALITY, PATIENT_NAME, Row
+from broker.mapping.row import MODALITY, Row
 from broker.mapping.terms import MODALITIES
 
 MOST_VALUES = 100
@@ -38,8 +38,6 @@ class Fitter:
     def fitting(self, row: Row, raw: str, group: int) -> str:
         """The text as the VR takes it; "" when it is left out. group: number of the order; raises Refused."""
         if REPLACEMENT in raw:
-            if row.key == PATIENT_NAME:
-                raise Refused(Refusal(Cause.UNREADABLE, row.key, group, "not in the declared character set"))
             self.warn(row, "some characters are not in the declared character set")
         text = fit.clean(row.vr, raw)
         problem = fit.check(row.vr, text) if text else None

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator
 
 from broker.domain.request import NO_ISSUER, Cause, Identifier, Issuer, Refusal
 from broker.mapping import fit
-from broker.mapping.fitting import REPLACEMENT, Refused
+from broker.mapping.fitting import REPLACEMENT, Fitter, Refused
 from broker.mapping.groups import Group
 from broker.mapping.paths import DELETED, Path, Piece, Place, find
 from broker.mapping.row import PATIENT_ID, Row
@@ -27,11 +27,7 @@ def patient_identifiers(reader: OrderReader, patient: Group) -> tuple[Identifier
     """All numbers of the patient in the sender's order; raises Refused when there is none or one is no identifier."""
     row = reader.rows.by_key[PATIENT_ID]
     for path in row.paths:
-<<<<<<< HEAD
-        found = tuple(checked(row, number, patient.number) for number in _numbers(row, path, patient, _of_cx))
-=======
-        found = tuple(_checked(reader, row, patient, number) for number in _numbers(row, path, patient, _of_cx))
->>>>>>> main
+        found = tuple(checked(reader, row, number, patient.number) for number in _numbers(row, path, patient, _of_cx))
         if found:
             return found
     raise Refused(Refusal(Cause.MISSING, PATIENT_ID))
@@ -49,11 +45,7 @@ def identifier(reader: OrderReader, key: str, group: Group) -> Identifier | None
         return None
     if any(number.value != sent[0].value for number in sent):
         reader.warn(row, "its sources differ, the first counts")
-<<<<<<< HEAD
-    return checked(row, sent[0], group.number)
-=======
-    return _checked(reader, row, group, sent[0])
->>>>>>> main
+    return checked(reader, row, sent[0], group.number)
 
 
 def _numbers(row: Row, path: Path, group: Group, issuer_of: _IssuerOf) -> Iterator[Identifier]:
@@ -91,13 +83,8 @@ def _issuer(parts: list[str]) -> Issuer:
     return Issuer(namespace or None, universal_id or None, kind or None) if namespace or universal_id else NO_ISSUER
 
 
-<<<<<<< HEAD
-def checked(row: Row, number: Identifier, group: int) -> Identifier:
+def checked(reader: Fitter, row: Row, number: Identifier, group: int) -> Identifier:
     """An identifier is taken whole or refused: never shortened, never mended. group: of the order; raises Refused."""
-=======
-def _checked(reader: OrderReader, row: Row, group: Group, number: Identifier) -> Identifier:
-    """An identifier is taken whole or refused: never shortened, never mended."""
->>>>>>> main
     issuer = (number.issuer.namespace or "", number.issuer.universal_id or "", number.issuer.universal_type or "")
     if any(map(_FORBIDDEN.search, (number.value, *issuer))):
         raise Refused(Refusal(Cause.UNREADABLE, row.key, group, "characters that no identifier may have"))

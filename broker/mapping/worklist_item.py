@@ -271,7 +271,7 @@ class _Reader(Fitter):
             return None
         if len(texts) > 1:
             raise Refused(Refusal(Cause.UNREADABLE, key, number, "more than one value"))
-        return checked(row, Identifier(texts[0], self._issuer(_ISSUERS.get(key, ""), self._root)), number)
+        return checked(self, row, Identifier(texts[0], self._issuer(_ISSUERS.get(key, ""), self._root)), number)
 
     def _patient_identifiers(self) -> Iterator[Identifier]:
         """The patient's own number, then the others that the file names as values."""
@@ -280,11 +280,11 @@ class _Reader(Fitter):
         if len(texts) != 1:
             cause = Cause.UNREADABLE if texts else Cause.MISSING
             raise Refused(Refusal(cause, PATIENT_ID, detail="more than one value" if texts else ""))
-        yield checked(row, Identifier(texts[0], self._patient_issuer(self._root)), 0)
+        yield checked(self, row, Identifier(texts[0], self._patient_issuer(self._root)), 0)
         for item in _items(self._root, int(Tag(_OTHER_IDS)))[:MOST_VALUES]:
             numbers = self._texts(row, item) if row.tag in item else []
             if numbers and numbers[0] and numbers[0] != texts[0]:
-                yield checked(row, Identifier(numbers[0], self._patient_issuer(item)), 0)
+                yield checked(self, row, Identifier(numbers[0], self._patient_issuer(item)), 0)
 
     def _patient_issuer(self, dataset: Dataset) -> Issuer:
         universal = self._issuer(_QUALIFIERS, dataset)

@@ -16,6 +16,7 @@ class WorklistSection(Section):
     hide_started: bool = Field(default=False, description="steps that have begun are not listed")
     absent_type_3: bool = Field(default=False, description="type 3 attributes without a value are left out, not empty")
     closed: bool = Field(default=False, description="only calling AE titles with a [peers.TITLE] table are served")
+    called_titles: list[str] = Field(default=[], description="AE titles that we answer to; none: whatever is called")
 
 
 class PeerSection(Section):
@@ -33,8 +34,12 @@ class Peers:
     tables: Mapping[str, PeerSection]
 
     def allows(self, calling: str, called: str) -> bool:
-        """Whether an association is accepted; every called title is ours."""
+        """Whether a calling AE title is served."""
         return not self.worklist.closed or calling in self.tables
+
+    def answers_to(self, called: str) -> bool:
+        """Whether we are the AE title that is called."""
+        return not self.worklist.called_titles or called in self.worklist.called_titles
 
     def hides_started(self, calling: str) -> bool:
         """Whether steps that have begun are left out."""

@@ -7,18 +7,23 @@ from contextlib import ExitStack
 
 import pytest
 
+from broker.dicom.listener import EngineServer
 from tests.kit.brokers import PROFILE, RunningBroker, running
 from tests.kit.databases import KINDS, Databases
 from tests.kit.messages import Case
+from tests.kit.stock_engine import StockServer
+
+ENGINES = {"": EngineServer, "-stock-engine": StockServer}
 
 
-@pytest.fixture(scope="session", params=KINDS)
+@pytest.fixture(scope="session", params=[*KINDS, "sqlite-stock-engine"])
 def shared_broker(
     request: pytest.FixtureRequest, databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningBroker]:
-    """A broker for the whole session, once on each kind of database."""
+    """A broker for the whole session: on each kind of database, and on pynetdicom's stock engine."""
     folder = tmp_path_factory.mktemp(f"broker-{request.param}")
-    with databases.fresh(request.param, folder) as url, running(folder, url) as broker:
+    kind, dash, engine = request.param.partition("-")
+    with databases.fresh(kind, folder) as url, running(folder, url, engine=ENGINES[dash + engine]) as broker:
         yield broker
 
 

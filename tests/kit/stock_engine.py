@@ -1,4 +1,4 @@
-"""Runs our services on pynetdicom's stock engine; the only file that knows its threads, sockets and events.
+"""Our services on pynetdicom's stock engine: the twin that our own engine is compared with.
 
 A request is taken where the engine has assembled it and answered with bytes as the service made them: the engine's own
 service classes, which decode and encode datasets again, are passed by. What the engine leaves open is closed here:
@@ -9,37 +9,35 @@ for ever, a connection that closes without a request gives its place back at onc
 from __future__ import annotations
 
 import contextlib
-import logging
 import select
 import socket
-import threading
+import ssl
 import time
-import warnings
 from collections.abc import Iterator, Mapping
-from dataclasses import dataclass
 from functools import partial
-from typing import Any, Protocol
+from typing import Any
 
-import pydicom.config
 import structlog
-from pydicom.uid import UID, ExplicitVRLittleEndian, ImplicitVRLittleEndian
-from pynetdicom import AE, ALL_TRANSFER_SYNTAXES, AllStoragePresentationContexts, _config, build_context, evt
+from pynetdicom import AE, build_context, evt
 from pynetdicom.association import Association
 from pynetdicom.dimse_messages import C_STORE_RQ
 from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
 
+from broker.dicom.census import Snapshot
 from broker.dicom.contract import Reply, Service
-from broker.dicom.dispatch import COMMANDS, answer
+from broker.dicom.dispatch import answer
+from broker.dicom.limits import OFFERED_PDU_BYTES, DicomLimits, PeerRules, RequestsInHand
+from broker.dicom.negotiation import offer_for
 from broker.dicom.status import Status, reply_for
-from broker.dicom.stock_messages import command_of, fragments, peer_of, request_of
 from broker.errors import Stopping
-
-OFFERED_PDU_BYTES = 131_072
-"""Maximum Length Received that we announce (PS3.8 D.1): an image in few PDUs."""
+from tests.kit.stock_messages import command_of, fragments, peer_of, request_of
 
 MAXIMUM_PDU_BYTES = 1_048_576
 """Longest PDU that is read at all, whatever its header says; association requests are shorter, P-DATA is agreed on."""
+
+ACCEPT_POLL_SECONDS = 0.1
+"""How soon the accepting thread sees that it shall stop."""
 
 MESSAGE_BYTES = 16_777_216
 """Longest message that is no C-STORE; services have smaller limits of their own and answer those."""
@@ -56,72 +54,13 @@ REJECTED_PERMANENT, BY_SERVICE_USER, CALLING_NOT_RECOGNIZED = 1, 1, 3
 log = structlog.get_logger()
 
 
-class PeerRules(Protocol):
-    """Who may associate; the site profile says it."""
-
-    def allows(self, calling_ae_title: str, called_ae_title: str) -> bool: ...
-
-
-@dataclass(frozen=True, slots=True)
-class DicomLimits:
-    """How long and how many; see the settings of the same names."""
-
-    associations: int = 500
-    network_seconds: float = 300.0
-    message_seconds: float = 60.0
-    association_seconds: float = 30.0
-
-
-class RequestsInHand:
-    """Counts the requests that are being answered, so that a stop can wait for them."""
-
-    def __init__(self) -> None:
-        self._changed = threading.Condition()
-        self._count = 0
-        self.stopping = False
-
-    @contextlib.contextmanager
-    def one(self) -> Iterator[None]:
-        with self._changed:
-            self._count += 1
-        try:
-            yield
-        finally:
-            with self._changed:
-                self._count -= 1
-                self._changed.notify_all()
-
-    def wait_until_none(self, seconds: float) -> bool:
-        with self._changed:
-            return self._changed.wait_for(lambda: self._count == 0, seconds)
-
-
 class PeerGone(Exception):
     """The peer has aborted, closed, or does not read."""
 
 
-def storage_classes() -> tuple[str, ...]:
-    """SOP Class UIDs of all storage classes that the engine knows."""
-    return tuple(str(context.abstract_syntax) for context in AllStoragePresentationContexts)
-
-
-def quiet_libraries() -> None:
-    """Keep the libraries from logging what they read: identifiers, exception texts and warnings hold patient data."""
-    _config.LOG_REQUEST_IDENTIFIERS = False
-    _config.LOG_RESPONSE_IDENTIFIERS = False
-    _config.LOG_HANDLER_LEVEL = "none"
-    for name in ("pynetdicom", "pydicom"):
-        logging.getLogger(name).setLevel(logging.CRITICAL + 1)
-    pydicom.config.settings.reading_validation_mode = pydicom.config.IGNORE
-    warnings.filterwarnings("ignore", module=r"pydicom(\..*)?")
-    warnings.filterwarnings("ignore", module=r"pynetdicom(\..*)?")
-
-
 def contexts_for(services: Mapping[str, Service]) -> list[PresentationContext]:
-    """What we accept: every transfer syntax for storage classes, plain little endian for all that we must read."""
-    plain: list[str | UID] = [ExplicitVRLittleEndian, ImplicitVRLittleEndian]
-    stored = plain + [syntax for syntax in ALL_TRANSFER_SYNTAXES if syntax not in plain]
-    return [build_context(uid, plain if uid in COMMANDS else stored) for uid in services]
+    """What the door accepts, as the stock engine wants it told."""
+    return [build_context(uid, list(syntaxes)) for uid, syntaxes in offer_for(tuple(services)).items()]
 
 
 class StockServer(AssociationServer):
@@ -136,7 +75,9 @@ class StockServer(AssociationServer):
         services: Mapping[str, Service],
         peers: PeerRules,
         limits: DicomLimits,
+        tls: ssl.SSLContext | None = None,
     ) -> None:
+        assert tls is None, "the twin speaks plain DICOM only"
         self.services = services
         self.peers = peers
         self.limits = limits
@@ -157,6 +98,16 @@ class StockServer(AssociationServer):
             *((event, _log_association, [what]) for event, what in _LOGGED.items()),
         ]
         super().__init__(ae, address, ae_title, [], evt_handlers=handlers, request_handler=_Handler)  # type: ignore[arg-type]
+
+    @property
+    def port(self) -> int:
+        return int(self.server_address[1])
+
+    def serve_forever(self, poll_interval: float = ACCEPT_POLL_SECONDS) -> None:
+        super().serve_forever(poll_interval)
+
+    def snapshot(self) -> Snapshot:
+        return Snapshot(len(self.active_associations), 0, (), {}, {}, {})
 
     def get_request(self) -> tuple[socket.socket, Any]:
         """Accept one connection; its reads and writes are limited in time from now on."""

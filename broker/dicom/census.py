@@ -1,0 +1,172 @@
+"""Who is connected, how many may be, and what was refused: counted by the DICOM door, read by metrics and logs."""
+
+from __future__ import annotations
+
+import threading
+import time
+from collections import Counter, OrderedDict
+from dataclasses import dataclass
+from typing import Protocol, TypeVar
+
+from broker.dicom.contract import Peer
+from broker.dicom.limits import DicomLimits
+from broker.dicom.negotiation import LOCAL_LIMIT_EXCEEDED, TEMPORARY_CONGESTION, Rejection
+
+MOST_WAITING = 256
+"""Connections without an association; one more closes the oldest, so that silent ones keep nobody out."""
+
+MOST_PEERS = 1_000
+"""Peers that are remembered; the one that was seen longest ago is forgotten first."""
+
+
+Key = TypeVar("Key")
+
+
+class Connection(Protocol):
+    """What the census knows of a connection."""
+
+    @property
+    def host(self) -> str: ...
+
+    def cut(self, why: str) -> None: ...
+
+    def break_off(self) -> None: ...
+
+
+@dataclass(frozen=True, slots=True)
+class PeerSeen:
+    """A calling AE title at an address. last_seen: seconds since the epoch."""
+
+    calling_ae_title: str
+    host: str
+    open: int
+    last_seen: float
+
+
+@dataclass(frozen=True, slots=True)
+class Snapshot:
+    """The door at one moment.
+
+    open      associations
+    waiting   connections without an association: before it, or after its end
+    peers     remembered ones, the last seen first
+    ended     associations by how they ended: accepted (counted at their begin), rejected, released, aborted, lost
+    rejected  A-ASSOCIATE-RJ by reason
+    refused   PDUs and messages that ended a connection, by reason
+    """
+
+    open: int
+    waiting: int
+    peers: tuple[PeerSeen, ...]
+    associations: dict[str, int]
+    rejected: dict[str, int]
+    refused: dict[str, int]
+
+
+class Census:
+    """Thread-safe; every call is short."""
+
+    def __init__(self, limits: DicomLimits) -> None:
+        self._most = limits.associations
+        self._most_per_host = limits.associations_per_host or limits.associations
+        self._lock = threading.Condition()
+        self._waiting: OrderedDict[Connection, None] = OrderedDict()
+        self._open: dict[Connection, Peer] = {}
+        self._hosts: Counter[str] = Counter()
+        self._titles: Counter[tuple[str, str]] = Counter()
+        self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()
+        self._associations: Counter[str] = Counter()
+        self._rejected: Counter[str] = Counter()
+        self._refused: Counter[str] = Counter()
+
+    def arrives(self, connection: Connection) -> None:
+        """A connection without an association yet; the oldest such one goes when there are too many."""
+        with self._lock:
+            self._waiting[connection] = None
+            oldest = self._waiting.popitem(last=False)[0] if len(self._waiting) > MOST_WAITING else None
+        if oldest is not None:
+            oldest.cut("too many silent connections")
+
+    def admit(self, connection: Connection, peer: Peer) -> Rejection | None:
+        """Give an association its place, or say why there is none."""
+        with self._lock:
+            if len(self._open) >= self._most:
+                return TEMPORARY_CONGESTION
+            if self._hosts[peer.address] >= self._most_per_host:
+                return LOCAL_LIMIT_EXCEEDED
+            self._waiting.pop(connection, None)
+            self._open[connection] = peer
+            self._hosts[peer.address] += 1
+            self._titles[_key(peer)] += 1
+            self._associations["accepted"] += 1
+        self.sees(peer)
+        return None
+
+    def sees(self, peer: Peer) -> None:
+        """A peer has just said something."""
+        with self._lock:
+            self._seen[_key(peer)] = time.time()
+            self._seen.move_to_end(_key(peer))
+            if len(self._seen) > MOST_PEERS:
+                self._seen.popitem(last=False)
+
+    def ended(self, how: str) -> None:
+        """An association came to its end: released, aborted, lost; or never to its begin: rejected."""
+        with self._lock:
+            self._associations[how] += 1
+
+    def rejects(self, reason: str) -> None:
+        with self._lock:
+            self._rejected[reason] += 1
+
+    def refuses(self, reason: str) -> None:
+        """Something that a peer sent ended its connection. reason: one of a few constant words"""
+        with self._lock:
+            self._refused[reason] += 1
+
+    def leaves(self, connection: Connection) -> None:
+        """The connection is closed: its place is free."""
+        with self._lock:
+            self._waiting.pop(connection, None)
+            peer = self._open.pop(connection, None)
+            if not self._waiting and not self._open:
+                self._lock.notify_all()
+            if peer is None:
+                return
+            _take_one(self._hosts, peer.address)
+            _take_one(self._titles, _key(peer))
+
+    def connections(self) -> list[Connection]:
+        """All that are connected now, with or without an association."""
+        with self._lock:
+            return [*self._open, *self._waiting]
+
+    def wait_until_empty(self, seconds: float) -> None:
+        """Until nobody is connected, or the time is over."""
+        with self._lock:
+            self._lock.wait_for(lambda: not self._waiting and not self._open, seconds)
+
+    def snapshot(self) -> Snapshot:
+        with self._lock:
+            peers = tuple(
+                PeerSeen(title, host, self._titles[title, host], at)
+                for (title, host), at in reversed(self._seen.items())
+            )
+            return Snapshot(
+                len(self._open),
+                len(self._waiting),
+                peers,
+                dict(self._associations),
+                dict(self._rejected),
+                dict(self._refused),
+            )
+
+
+def _key(peer: Peer) -> tuple[str, str]:
+    return peer.calling_ae_title, peer.address
+
+
+def _take_one(counter: Counter[Key], key: Key) -> None:
+    counter[key] -= 1
+    if not counter[key]:
+        del counter[key]

@@ -1,0 +1,226 @@
+"""Messages of an open association (PS3.7): commands out of fragments, a dataset as a stream, replies on their way.
+
+A request's dataset is pulled from the peer as the service reads it, so nothing of it is held. Answers leave gathered,
+about WRITE_BYTES at a time; between two writes a C-CANCEL is looked for.
+"""
+
+from __future__ import annotations
+
+import io
+import time
+from collections.abc import Generator
+from contextlib import closing
+from typing import Never, Protocol
+
+from broker.dicom.command_set import C_CANCEL, COMMAND_BYTES, BadCommand, CommandSet, read_command_set, write_response
+from broker.dicom.contract import Reply
+from broker.dicom.engine.pdu import Pdv
+from broker.errors import PeerFailed, UnreadableDataset
+
+WRITE_BYTES = 65_536
+"""Answers leave when so many bytes have gathered: fewer writes gain nothing more, and delay the peer."""
+
+WRITE_BUFFERS = 1_000
+"""Buffers that are gathered at most; systems take 1,024 in one write."""
+
+MOST_FRAGMENTS = 1_000
+"""Fragments of a command set."""
+
+MOST_EMPTY_FRAGMENTS = 1_000
+"""Fragments of a dataset that hold nothing."""
+
+LOOK_SECONDS = 0.01
+"""A service that asks whether it is cancelled has the socket looked at so often."""
+
+
+class Ended(Exception):
+    """The association is over; whoever is in the middle of something leaves it."""
+
+
+class Line(Protocol):
+    """What messages need of their channel. All but pdus and has_more may raise Ended."""
+
+    @property
+    def has_more(self) -> bool: ...
+
+    def next_fragment(self, context_id: int, deadline: float) -> Pdv: ...
+
+    def pdus(self, context_id: int, data: bytes, *, command: bool) -> list[bytes]: ...
+
+    def write(self, buffers: list[bytes]) -> None: ...
+
+    def look(self) -> list[CommandSet]: ...
+
+    def refuse_second_request(self) -> Never: ...
+
+
+class IncomingDataset(io.BufferedIOBase):
+    """The dataset of a request, read from the peer while the service reads it from here.
+
+    deadline    when it has to be whole; 0: each PDU has a deadline of its own
+    most_bytes  longer ones raise UnreadableDataset
+    """
+
+    def __init__(self, channel: Line, context_id: int, deadline: float, most_bytes: int) -> None:
+        self._channel = channel
+        self._context_id = context_id
+        self._deadline = deadline
+        self._left = most_bytes
+        self._empty_left = MOST_EMPTY_FRAGMENTS
+        self._rest = b""
+        self.is_whole = False
+
+    def readable(self) -> bool:
+        return True
+
+    def begin(self) -> bool:
+        """Wait for the first bytes; False when there are none. raises Ended"""
+        return self._more()
+
+    def read(self, size: int | None = -1, /) -> bytes:
+        """As many bytes as asked for, fewer only at the end. raises PeerFailed, UnreadableDataset"""
+        wanted = -1 if size is None else size
+        parts: list[bytes] = []
+        try:
+            while wanted and (self._rest or self._more()):
+                part = self._rest if wanted < 0 or len(self._rest) <= wanted else self._rest[:wanted]
+                self._rest = self._rest[len(part) :]
+                wanted -= len(part) if wanted > 0 else 0
+                parts.append(part)
+        except Ended:
+            raise PeerFailed("the peer did not send its dataset to the end") from None
+        if not self.is_whole and self._left < 0:
+            raise UnreadableDataset("the dataset is too long")
+        return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def drain(self) -> None:
+        """Take the rest and forget it, so that the peer gets to our answer. raises Ended"""
+        self._rest = b""
+        while self._more():
+            self._rest = b""
+
+    def _more(self) -> bool:
+        """The next fragment that holds something into `_rest`; False at the end, or when it is too long."""
+        while not self.is_whole and self._left >= 0 and self._empty_left >= 0:
+            pdv = self._channel.next_fragment(self._context_id, self._deadline)
+            self.is_whole = pdv.is_last
+            self._left -= len(pdv.data)
+            if self._left >= 0 and pdv.data:
+                self._rest = pdv.data
+                return True
+            self._empty_left -= 1
+        return False
+
+
+class Exchange:
+    """A request that is being answered: its replies on their way, its cancel looked for."""
+
+    def __init__(self, channel: Line, context_id: int, command: CommandSet, dataset: IncomingDataset | None) -> None:
+        self.command = command
+        self.context_id = context_id
+        self._channel = channel
+        self._dataset = dataset
+        self._buffers: list[bytes] = []
+        self._size = 0
+        self._heads: dict[int, bytes] = {}
+        self._is_cancelled = False
+        self._look_at = time.monotonic() + LOOK_SECONDS
+
+    def answer_with(self, replies: Generator[Reply, None, None]) -> None:
+        """Send all replies, the last of which is final. raises Ended"""
+        with closing(replies):
+            for reply in replies:
+                if self._dataset and not self._is_whole:
+                    self._dataset.drain()
+                self._gather(reply)
+                if self._size >= WRITE_BYTES or len(self._buffers) >= WRITE_BUFFERS:
+                    self._send()
+                    if self._is_whole:
+                        self._look()
+        if self._channel.has_more and self._is_whole:
+            self._look()
+        self._send()
+
+    def is_cancelled(self) -> bool:
+        """True once a C-CANCEL has come, or nobody listens any more."""
+        now = time.monotonic()
+        if self._is_cancelled or now < self._look_at or not self._is_whole:
+            return self._is_cancelled
+        self._look_at = now + LOOK_SECONDS
+        try:
+            self._look()
+        except Ended:
+            self._is_cancelled = True
+        return self._is_cancelled
+
+    @property
+    def _is_whole(self) -> bool:
+        """True when the request has come to its end: what comes now is something else."""
+        return self._dataset is None or self._dataset.is_whole
+
+    def _gather(self, reply: Reply) -> None:
+        head = self._head(reply)
+        if reply.dataset:
+            buffers = self._channel.pdus(self.context_id, reply.dataset, command=False)
+            buffers[0] = head + buffers[0]
+            self._buffers += buffers
+            self._size += len(head) + len(reply.dataset)
+        else:
+            self._buffers.append(head)
+            self._size += len(head)
+
+    def _head(self, reply: Reply) -> bytes:
+        """The command set's PDUs; made once for each status of replies that say no more than it."""
+        is_plain = not (reply.comment or reply.offending or reply.sop_instance_uid or reply.error_id is not None)
+        known = reply.status if reply.dataset else ~reply.status
+        if is_plain and known in self._heads:
+            return self._heads[known]
+        command_set = write_response(self.command, reply)
+        head = b"".join(self._channel.pdus(self.context_id, command_set, command=True))
+        if is_plain:
+            self._heads[known] = head
+        return head
+
+    def _send(self) -> None:
+        buffers, self._buffers, self._size = self._buffers, [], 0
+        self._channel.write(buffers)
+
+    def _look(self) -> None:
+        """See whether this request is cancelled. raises Ended, also on a second request before the first is answered"""
+        for command in self._channel.look():
+            if command.field != C_CANCEL:
+                self._channel.refuse_second_request()
+            if command.message_id == self.command.message_id:
+                self._is_cancelled = True
+
+
+class WrongFragment(Exception):
+    """A fragment of something else than what is due."""
+
+
+class CommandFragments:
+    """A command set on its way."""
+
+    def __init__(self) -> None:
+        self._context_id = 0
+        self._parts: list[bytes] = []
+        self._length = 0
+
+    @property
+    def have_begun(self) -> bool:
+        return bool(self._parts)
+
+    def add(self, pdv: Pdv) -> CommandSet | None:
+        """The command set, with its last fragment. raises WrongFragment, BadCommand"""
+        if not pdv.is_command or (self._parts and pdv.context_id != self._context_id):
+            raise WrongFragment
+        self._context_id = pdv.context_id
+        self._parts.append(pdv.data)
+        self._length += len(pdv.data)
+        if self._length > COMMAND_BYTES or len(self._parts) > MOST_FRAGMENTS:
+            raise BadCommand("too long")
+        if not pdv.is_last:
+            return None
+        data = b"".join(self._parts)
+        self._parts, self._length = [], 0
+        return read_command_set(data)
