@@ -13,7 +13,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             ("cli",),
-            ("app",),
+            ("app", "doctor"),
             ("data_folder",),
             ("simulators",),
             ("hl7", "dicom", "web"),
@@ -21,7 +21,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
             ("site",),
             ("store", "mapping", "archive"),
             ("domain", "hl7v2"),
-            ("clock", "log", "settings", "service", "tls"),
+            ("clock", "log", "settings", "service", "tally", "tls"),
             ("errors",),
         ),
     )
@@ -43,6 +43,7 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
     "pydicom": frozenset({"mapping", "dicom", "archive", "web", "simulators"}),
     "pydantic": frozenset({"site"}),
     "starlette": frozenset({"web"}),
+    "prometheus_client": frozenset({"web"}),
     "uvicorn": frozenset({"web"}),
     "typer": frozenset({"cli"}),
     "rich": frozenset({"cli", "simulators"}),
