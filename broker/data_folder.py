@@ -68,3 +68,11 @@ def site_file(settings: Settings) -> Path | None:
     """The profile that was named, else the data folder's own; None: built in."""
     own = settings.data / "site.toml"
     return settings.site or (own if own.exists() else None)
+
+
+def database_file(settings: Settings) -> Path | None:
+    """The file of an SQLite database; None for any other."""
+    if settings.database is None:
+        return settings.data / "broker.db"
+    kind, _, path = settings.database.partition(":///")
+    return Path(path) if kind == "sqlite" else None

@@ -16,9 +16,9 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 
 from broker import log
 from broker.cli.output import cell, print_json, print_table, remark
-from broker.cli.reading import database_file, opened
+from broker.cli.reading import opened
 from broker.clock import SystemClock
-from broker.data_folder import site_file
+from broker.data_folder import database_file, site_file
 from broker.settings import Settings
 from broker.site.profile import load
 from broker.store.database import Database, open_database

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from broker import log
+from broker.data_folder import database_file
 from broker.errors import NotFound
 from broker.settings import Settings
 from broker.store.database import Database, open_database
@@ -27,11 +27,3 @@ def opened(settings: Settings) -> Iterator[Database]:
         yield database
     finally:
         database.close()
-
-
-def database_file(settings: Settings) -> Path | None:
-    """The file of an SQLite database; None for any other."""
-    if settings.database is None:
-        return settings.data / "broker.db"
-    kind, _, path = settings.database.partition(":///")
-    return Path(path) if kind == "sqlite" else None

@@ -21,7 +21,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
             ("site",),
             ("store", "mapping", "archive"),
             ("domain", "hl7v2"),
-            ("clock", "log", "settings", "service", "tally", "tls"),
+            ("certificate_dates", "clock", "log", "settings", "service", "tally", "tls"),
             ("errors",),
         ),
     )
@@ -47,7 +47,7 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
     "uvicorn": frozenset({"web"}),
     "typer": frozenset({"cli"}),
     "rich": frozenset({"cli", "simulators"}),
-    "structlog": EVERYWHERE - {"domain", "hl7v2", "errors", "clock", "service", "settings", "tls"},
+    "structlog": EVERYWHERE - {"certificate_dates", "domain", "hl7v2", "errors", "clock", "service", "settings", "tls"},
 }
 
 
