@@ -1,4 +1,4 @@
-"""From when until when the certificates of a PEM file hold, read from their bytes (RFC 5280 4.1); nothing is verified."""
+"""From when until when the certificates of a PEM file hold, read from their bytes (RFC 5280 4.1), unverified."""
 
 from __future__ import annotations
 
