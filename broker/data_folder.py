@@ -9,6 +9,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from broker.errors import AlreadyRunning, SettingsError
+from broker.settings import Settings
 
 PORTS = "ports.json"
 LOCK = "serve.lock"
@@ -61,3 +62,17 @@ class DataFolder:
         """Process id of who holds the lock, for the operator."""
         assert self._lock is not None
         return os.pread(self._lock, 20, 0).decode("ascii", "replace").strip() or "unknown"
+
+
+def site_file(settings: Settings) -> Path | None:
+    """The profile that was named, else the data folder's own; None: built in."""
+    own = settings.data / "site.toml"
+    return settings.site or (own if own.exists() else None)
+
+
+def database_file(settings: Settings) -> Path | None:
+    """The file of an SQLite database; None for any other."""
+    if settings.database is None:
+        return settings.data / "broker.db"
+    kind, _, path = settings.database.partition(":///")
+    return Path(path) if kind == "sqlite" else None

@@ -90,6 +90,7 @@ DATABASE = Kind("a URL that begins with sqlite:// or postgresql://", _database)
 SECONDS = Kind("a number of seconds above 0 and up to 86400", _seconds)
 FLAG = Kind("true or false", _flag)
 TEXT = Kind("a text that is not empty", _text)
+CLIENTS = _words("none", "optional", "required")
 LOG_FORM = _words("auto", "text", "json")
 
 
@@ -111,6 +112,18 @@ class Settings:
     hl7_port: int = setting(2575, "TCP port for HL7 v2 over MLLP (2575 is registered for it); 0 takes a free one", PORT)
     dicom_port: int = setting(11112, "TCP port for DICOM (11112 is registered for it); 0 takes a free one", PORT)
     http_port: int = setting(8080, "TCP port for HTTP; 0 takes a free one", PORT)
+    hl7_tls_port: int | None = setting(None, "TCP port for HL7 over TLS; default: none is opened", PORT)
+    hl7_tls_certificate: Path | None = setting(None, "our certificate for HL7, PEM, with those above it", FILE)
+    hl7_tls_key: Path | None = setting(None, "key of that certificate, PEM, without a passphrase", FILE)
+    hl7_tls_authorities: Path | None = setting(None, "who may sign certificates of HL7 senders, PEM", FILE)
+    hl7_tls_clients: str = setting("none", "certificates of HL7 senders: none, optional or required", CLIENTS)
+    dicom_tls_port: int | None = setting(
+        None, "TCP port for DICOM over TLS (2762 is registered for it); default: none is opened", PORT
+    )
+    dicom_tls_certificate: Path | None = setting(None, "our certificate for DICOM, PEM, with those above it", FILE)
+    dicom_tls_key: Path | None = setting(None, "key of that certificate, PEM, without a passphrase", FILE)
+    dicom_tls_authorities: Path | None = setting(None, "who may sign certificates of scanners, PEM", FILE)
+    dicom_tls_clients: str = setting("none", "certificates of scanners: none, optional or required", CLIENTS)
     ae_title: str = setting("MWLBROKER", "our AE title, which scanners call and see", AE_TITLE)
     hl7_connections: int = setting(500, "HL7 connections at once; more are closed, which bounds descriptors")
     hl7_idle_seconds: float = setting(300.0, "seconds until a silent HL7 connection is closed; senders reconnect")
@@ -144,6 +157,31 @@ class Settings:
             elif variable in environment:
                 values[known.name] = _read(known, variable, environment[variable])
         return cls(**values)  # type: ignore[arg-type]
+
+    def tls(self, door: str) -> dict[str, Any] | None:
+        """What `broker.tls.TlsFiles` takes for the TLS port of a door ("hl7" or "dicom"); None when it has none.
+
+        raises  SettingsError when only half of it is said
+        """
+        port, certificate, key, authorities, clients = (
+            getattr(self, f"{door}_tls_{part}") for part in ("port", "certificate", "key", "authorities", "clients")
+        )
+        named = {"certificate": certificate, "key": key}
+        if port is None:
+            given = next((part for part, file in (*named.items(), ("authorities", authorities)) if file), None)
+            if given:
+                raise SettingsError(
+                    "a TLS file without a TLS port", setting=flag_of(f"{door}_tls_{given}"),
+                    missing=flag_of(f"{door}_tls_port"),
+                )  # fmt: skip
+            return None
+        for part, file in named.items():
+            if file is None:
+                raise SettingsError(
+                    "a TLS port without certificate and key", setting=flag_of(f"{door}_tls_port"),
+                    missing=flag_of(f"{door}_tls_{part}"),
+                )  # fmt: skip
+        return named | {"authorities": authorities, "client_certificates": clients}
 
 
 def variable_of(name: str) -> str:

@@ -12,6 +12,7 @@ import broker
 from broker import log
 from broker.cli import alarms, messages, orders, send, worklist
 from broker.cli.demo import demo
+from broker.cli.doctor import doctor
 from broker.cli.flags import SERVICE, STORE, takes_settings
 from broker.cli.migrate import migrate
 from broker.cli.output import remark
@@ -23,6 +24,7 @@ DONE, FAILED, WRONG_USE = 0, 1, 2
 app = typer.Typer(no_args_is_help=True, add_completion=False, pretty_exceptions_enable=False, rich_markup_mode=None)
 app.command("serve")(takes_settings(*SERVICE)(serve))
 app.command("demo")(demo)
+app.command("doctor")(takes_settings(*SERVICE)(doctor))
 app.command("migrate")(takes_settings(*STORE)(migrate))
 app.add_typer(send.commands, name="hl7")
 app.add_typer(messages.commands, name="messages")

@@ -1,4 +1,4 @@
-"""messages list|show: the journal of HL7 messages."""
+"""messages list|show: the journal of HL7 messages and imported worklist files."""
 
 from __future__ import annotations
 
@@ -11,6 +11,8 @@ from broker.cli.output import plain, print_json, print_table, remark
 from broker.cli.reading import opened
 from broker.domain.request import Outcome
 from broker.hl7v2.charset import decode
+from broker.mapping.worklist_file import lines_of
+from broker.mapping.worklist_item import MESSAGE_TYPE
 from broker.settings import Settings
 from broker.store.shown import ShownMessage, list_messages, message
 
@@ -53,13 +55,21 @@ def show_message(
     if found is None:
         remark(f"No message has the id {message_id}.")
         raise typer.Exit(1)
-    text, _ = decode(found.raw or b"", found.charset.split("~"))
+    lines = _lines(found)
     facts = _without_bytes(found)
     if json:
-        print_json(facts | {"text": text})
+        print_json(facts | {"text": "\r".join(lines)})
         return
     print_table(f"Message {found.id}", ("What", "Value"), list(facts.items()))
-    print_table("", ("Segment",), [(line,) for line in text.replace("\n", "\r").split("\r") if line])
+    print_table("", ("Content",), [(line,) for line in lines if line])
+
+
+def _lines(found: ShownMessage) -> list[str]:
+    """The segments of a message; the elements of an imported worklist file."""
+    if found.message_type == "^".join(MESSAGE_TYPE):
+        return lines_of(found.raw or b"")
+    text, _ = decode(found.raw or b"", found.charset.split("~"))
+    return text.replace("\n", "\r").split("\r")
 
 
 def _without_bytes(found: ShownMessage) -> dict[str, Any]:

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from pathlib import Path
 
 from broker import log
+from broker.data_folder import database_file
 from broker.errors import NotFound
 from broker.settings import Settings
 from broker.store.database import Database, open_database
@@ -19,7 +19,7 @@ def opened(settings: Settings) -> Iterator[Database]:
     raises  NotFound when no broker has run on this data folder; DatabaseTooOld; DatabaseUnavailable
     """
     log.configure(settings.log)
-    file = _file_of(settings)
+    file = database_file(settings)
     if file is not None and not file.exists():
         raise NotFound("no broker has run here; say where it runs", file=file, flags="--data or --database")
     database = open_database(settings.database, settings.data, migrate=False, lock_seconds=settings.lock_seconds)
@@ -27,11 +27,3 @@ def opened(settings: Settings) -> Iterator[Database]:
         yield database
     finally:
         database.close()
-
-
-def _file_of(settings: Settings) -> Path | None:
-    """The file of an SQLite database."""
-    if settings.database is None:
-        return settings.data / "broker.db"
-    kind, _, path = settings.database.partition(":///")
-    return Path(path) if kind == "sqlite" else None

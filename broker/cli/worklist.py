@@ -1,4 +1,4 @@
-"""worklist list: what scanners are shown, and what is held back and why."""
+"""worklist list|import: what scanners are shown, what is held back and why; lists of other systems taken in."""
 
 from __future__ import annotations
 
@@ -7,17 +7,14 @@ from typing import Annotated
 import typer
 
 from broker.cli.flags import STORE, takes_settings
+from broker.cli.import_worklist import import_worklist
 from broker.cli.output import print_json, print_table, remark, wall_clock
 from broker.cli.reading import opened
 from broker.settings import Settings
 from broker.store.shown import list_steps
 
 commands = typer.Typer(no_args_is_help=True, help="Scheduled steps as scanners see them.")
-
-
-@commands.callback()
-def group() -> None:
-    """Keeps `list` a command of its own although it is the only one."""
+commands.command("import")(takes_settings(*STORE, "site")(import_worklist))
 
 
 @commands.command("list")

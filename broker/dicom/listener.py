@@ -47,10 +47,10 @@ NO_DESCRIPTOR_SECONDS = 0.05
 log = structlog.get_logger()
 
 
-def services_by_class(find: Service, performed: Service, store: Service) -> dict[str, Service]:
+def services_by_class(find: Service, performed: Service, store: Service, echo: Service = verify) -> dict[str, Service]:
     """All SOP classes of the door, each with the service that answers it."""
     services: dict[str, Service] = dict.fromkeys(storage_classes(), store)
-    services[VERIFICATION] = verify
+    services[VERIFICATION] = echo
     services[MODALITY_WORKLIST_FIND] = find
     services[PERFORMED_STEP] = performed
     return services

@@ -13,10 +13,13 @@ from broker.domain.orderbook import OrderBook, OrderDraft
 from broker.domain.request import OrderRequest, Outcome, PlaceOrder
 from broker.domain.rules import Rules
 
+IMPORT = "import"
+"""Who causes what an imported file changes."""
+
 
 @dataclass(slots=True)
 class Case:
-    """One message on its way through the rules."""
+    """One message on its way through the rules. taken: id of the step that last took values."""
 
     draft: OrderDraft
     request: PlaceOrder
@@ -25,6 +28,7 @@ class Case:
     named_procedures: set[int] = field(default_factory=set)
     named_steps: set[int] = field(default_factory=set)
     took_values: bool = False
+    taken: int | None = None
     outcomes: list[Outcome] = field(default_factory=list)
     reasons: list[str] = field(default_factory=list)
 
@@ -38,8 +42,7 @@ class Case:
 
     @property
     def actor(self) -> str:
-        sender = self.request.message.sender
-        return f"hl7:{sender.application}|{sender.facility}"
+        return IMPORT if self.request.imported else f"hl7:{self.sender_name}"
 
     @property
     def sender_name(self) -> str:
@@ -72,6 +75,7 @@ class Case:
         self.named_procedures.add(procedure.id)
         self.named_steps.add(step.id)
         self.took_values = True
+        self.taken = step.id
 
     def move(self, step: ScheduledStep, state: StepState, group: int) -> None:
         """Put the step with its new state, and say so in the timeline."""

@@ -44,6 +44,12 @@ class Draft:
     def steps_of_order(self, order_id: int) -> list[ScheduledStep]:
         return [step for step in self.steps.values() if step.order_id == order_id]
 
+    def differs(self) -> bool:
+        """True when a record is new or other than it was, or another name finds one."""
+        layers = (self.patients, self.orders, self.procedures, self.steps)
+        changed = (layer.maps[1].get(number) != record for layer in layers for number, record in layer.maps[0].items())
+        return bool(self.aliases) or any(changed)
+
     def fold(self) -> None:
         """Take the draft into the forest, for the next request of the batch."""
         self.forest.patients.update(self.patients.maps[0])

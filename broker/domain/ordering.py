@@ -39,6 +39,7 @@ from broker.domain.request import (
     Refusal,
 )
 from broker.domain.scheduling import merge
+from broker.domain.worklist_items import find_imported_order, follow_stated_state
 
 
 def decide(draft: OrderDraft, request: PlaceOrder) -> MessageAnswer:
@@ -49,7 +50,7 @@ def decide(draft: OrderDraft, request: PlaceOrder) -> MessageAnswer:
         reason, answers = f"repeat of message {first.message_id}", first.message_id
         own = _journal(draft, message, Outcome.DUPLICATE, reason, answers=answers)
         return MessageAnswer(answers, first.answered_at, Outcome.DUPLICATE, journal_id=own.id)
-    ended = _place(draft, request)
+    ended = place(draft, request)
     if isinstance(ended, Refusal):
         draft.withdraw()
         location = request.locate(ended)
@@ -80,7 +81,8 @@ PRIORITY = (Outcome.HELD, Outcome.CREATED, Outcome.CANCELLED, Outcome.UPDATED, O
 """Which outcome a message has whose orders ended differently: the one that asks most of its reader."""
 
 
-def _place(draft: OrderDraft, request: PlaceOrder) -> tuple[Outcome, str] | Refusal:
+def place(draft: OrderDraft, request: PlaceOrder) -> tuple[Outcome, str] | Refusal:
+    """Place all orders of a request in the draft; the outcome with its reason, or what refuses the whole of it."""
     rules, issuers = draft.book.rules, draft.book.issuers
     keys = identity.patient_keys(request.patient, request.message.sender, rules.default_issuer, issuers)
     if isinstance(keys, Refusal):
@@ -93,6 +95,8 @@ def _place(draft: OrderDraft, request: PlaceOrder) -> tuple[Outcome, str] | Refu
         refusal = _take(case, order)
         if refusal is not None:
             return refusal
+        if order.stated:
+            follow_stated_state(case, order)
     _replace_derived(case)
     if case.took_values:
         update_patient(case)
@@ -105,7 +109,7 @@ def _take(case: Case, request: OrderRequest) -> Refusal | None:
     row = order_control.row_of(case.rules.order_control, request.control, request.status)
     if row is None:
         return order_control.not_in_table(request.control, request.group)
-    order = identity.find_order(case.draft, request, case.request.message.sender, case.book.issuers)
+    order = _known_order(case, request)
     if isinstance(order, Refusal):
         return order
     if order is None:
@@ -118,6 +122,13 @@ def _take(case: Case, request: OrderRequest) -> Refusal | None:
     if _creates(row):
         return _take_values(case, order, request, row)
     return _take_status(case, order, request, row)
+
+
+def _known_order(case: Case, request: OrderRequest) -> Order | Refusal | None:
+    sender, issuers = case.request.message.sender, case.book.issuers
+    if case.request.imported:
+        return find_imported_order(case.draft, request, sender, issuers, case.patient)
+    return identity.find_order(case.draft, request, sender, issuers)
 
 
 def _creates(row: Row) -> bool:

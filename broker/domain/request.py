@@ -160,6 +160,7 @@ class OrderRequest:
     accession         None when not sent; the same for the other identifiers
     ordinal           1 for the first procedure of this order in the message, 2 for the second ...
     visit, step       changes of the rows that belong to the visit and to the step
+    stated            the state that a worklist item says its step is in; "" when nothing is said
     """
 
     group: int
@@ -175,19 +176,22 @@ class OrderRequest:
     ordinal: int
     visit: Changes = field(default_factory=dict)
     step: Changes = field(default_factory=dict)
+    stated: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class PlaceOrder:
     """An order message, read.
 
-    locate  where in the message a refusal's subject stands, in the sender's own terms (an ERR location)
+    imported  it is a worklist item from a file, one order for each of its steps
+    locate    where in the message a refusal's subject stands, in the sender's own terms (an ERR location)
     """
 
     message: ReceivedMessage
     patient: PatientRequest
     orders: tuple[OrderRequest, ...]
     warnings: tuple[str, ...] = ()
+    imported: bool = False
     locate: Callable[[Refusal], str] = field(default=nowhere, compare=False, repr=False)
 
 

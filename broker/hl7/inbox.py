@@ -29,6 +29,7 @@ from broker.hl7.arrival import Arrival, Site, arrive, header_warnings, objection
 from broker.mapping.messages.locate import locate
 from broker.mapping.messages.readers import READERS, Reader
 from broker.store.writer import Verb, Writer
+from broker.tally import Counts
 
 log = structlog.get_logger()
 
@@ -52,6 +53,8 @@ class Inbox:
 
     Which message types are taken is the table in broker/mapping/messages/readers.py: one more type is one file and one
     row there, and nothing here. What the reader returns chooses the verb: place_order or keep_message.
+
+    outcomes  answers given, by outcome; "try again" where nothing was journalled
     """
 
     def __init__(
@@ -72,6 +75,7 @@ class Inbox:
         self._limits = limits or InboxLimits()
         self._readers = readers
         self._tries_again = count(1)
+        self.outcomes: Counts[str] = Counts()
 
     async def receive(self, raw: bytes, peer: str) -> bytes:
         """Answer one message.
@@ -153,6 +157,7 @@ class Inbox:
 
     def _tell(self, arrival: Arrival, decided: MessageAnswer) -> bytes:
         """Made from the journal's facts alone, so that a repeat gets the same bytes again."""
+        self.outcomes.add(decided.outcome.value)
         log.info(
             "hl7.message",
             peer=arrival.received.peer,
@@ -165,6 +170,7 @@ class Inbox:
 
     def _try_again(self, arrival: Arrival) -> bytes:
         """AR 207 without a journal row, and so with a control id of its own kind (at most 20 characters)."""
+        self.outcomes.add("try again")
         now = self._clock.now().astimezone(self._site.zone)
         control_id = f"MWLX{now:%y%m%d%H%M%S}{next(self._tries_again) % 10_000:04d}"
         return answer(arrival.header, Refusal(Cause.INTERNAL), "", control_id, now)

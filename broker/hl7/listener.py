@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import errno
+import ssl
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -15,6 +16,7 @@ from hl7.mllp import HL7StreamReader, HL7StreamWriter, start_hl7_server
 
 from broker.errors import AlreadyRunning, SettingsError
 from broker.hl7.frames import CHUNK_BYTES, BrokenFrame, Fault, Frame, FrameLimits, FrameReader, Room
+from broker.tally import Counts
 
 log = structlog.get_logger()
 
@@ -22,6 +24,8 @@ MEMORY_BYTES = 256_000_000
 """What long messages of all connections together may hold before further ones are told to try again."""
 BACKLOG = 512
 """Connections that may wait to be accepted; a start of the day brings all senders at once."""
+HANDSHAKE_SECONDS = 10.0
+"""Longest TLS handshake."""
 CLOSE_SECONDS = 1.0
 """How long a closing connection may take to send its last answer."""
 START_SECONDS = 10.0
@@ -53,12 +57,32 @@ class _Connection:
     in_hand: bool = False
 
 
+@dataclass(frozen=True, slots=True)
+class Hl7Snapshot:
+    """The door at one moment. connections: since the start, by what became of them (accepted, refused, tls refused)."""
+
+    open: int
+    connections: dict[str, int]
+
+
 class Hl7Listener:
-    """Takes HL7 messages over MLLP. A connection is not read while its message waits: that is the back pressure."""
+    """Takes HL7 messages over MLLP. A connection is not read while its message waits: that is the back pressure.
 
-    name = "hl7"
+    tls  context of a TLS port; None: plain
+    """
 
-    def __init__(self, inbox: Inbox, host: str, port: int, limits: ListenerLimits | None = None) -> None:
+    def __init__(
+        self,
+        inbox: Inbox,
+        host: str,
+        port: int,
+        limits: ListenerLimits | None = None,
+        tls: ssl.SSLContext | None = None,
+        name: str = "hl7",
+    ) -> None:
+        self.name = name
+        self._tls = tls
+        self._counts: Counts[str] = Counts()
         self._inbox = inbox
         self._host = host
         self._port = port
@@ -93,7 +117,7 @@ class Hl7Listener:
                 raise AlreadyRunning("the HL7 port is in use", host=self._host, port=self._port) from None
             reason = errno.errorcode.get(error.errno or 0, type(error).__name__)
             raise SettingsError("cannot listen for HL7", host=self._host, port=self._port, reason=reason) from None
-        log.info("hl7.listening", host=self._host, port=self._port)
+        log.info("hl7.listening", host=self._host, port=self._port, tls=self._tls is not None)
 
     def stop(self, grace_seconds: float) -> None:
         """Close the port and idle connections, let messages in hand be answered, then cut off."""
@@ -108,6 +132,10 @@ class Hl7Listener:
     def ready(self) -> bool:
         alive = self._thread is not None and self._thread.is_alive()
         return alive and self._server is not None and self._server.is_serving()
+
+    def snapshot(self) -> Hl7Snapshot:
+        """For metrics."""
+        return Hl7Snapshot(len(self._connections), self._counts.snapshot())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> Future[None]:
         assert self._loop is not None
@@ -148,9 +176,13 @@ class Hl7Listener:
         address = writer.get_extra_info("peername") or ("", 0)
         peer = f"{address[0]}:{address[1]}"
         if self._stopping or len(self._connections) >= self._limits.connections:
+            self._counts.add("refused")
             log.warning("hl7.connection_refused", peer=peer, connections=len(self._connections))
             writer.close()
             return
+        self._counts.add("accepted")
+        if self._tls is not None:
+            writer.transport.pause_reading()  # what comes first belongs to the handshake
         connection = _Connection(stream, writer, peer)
         task = asyncio.get_running_loop().create_task(self._serve(connection))
         self._connections[task] = connection
@@ -159,6 +191,8 @@ class Hl7Listener:
     async def _serve(self, connection: _Connection) -> None:
         frames = FrameReader(connection.stream, self._limits.frames, self._room)
         try:
+            if self._tls is not None and not await self._shake_hands(connection, self._tls):
+                return
             await self._converse(connection, frames)
         except BrokenFrame as fault:
             log.info("hl7.connection_closed", peer=connection.peer, reason=str(fault))
@@ -169,6 +203,17 @@ class Hl7Listener:
         finally:
             frames.close()
             await _hang_up(connection.writer)
+
+    async def _shake_hands(self, connection: _Connection, tls: ssl.SSLContext) -> bool:
+        """TLS from the first byte; counted as a connection all the while, so that silent ones are bounded."""
+        try:
+            await connection.writer.start_tls(tls, ssl_handshake_timeout=HANDSHAKE_SECONDS)
+        except OSError as fault:
+            self._counts.add("tls refused")
+            reason = getattr(fault, "reason", None) or type(fault).__name__
+            log.warning("hl7.tls_refused", peer=connection.peer, reason=reason)
+            return False
+        return True
 
     async def _converse(self, connection: _Connection, frames: FrameReader) -> None:
         """Answer message after message, in order, until the peer has ended its side and all are answered."""

@@ -7,10 +7,11 @@ from collections.abc import Callable, Iterator
 
 from broker.domain.request import NO_ISSUER, Cause, Identifier, Issuer, Refusal
 from broker.mapping import fit
+from broker.mapping.fitting import REPLACEMENT, Fitter, Refused
 from broker.mapping.groups import Group
 from broker.mapping.paths import DELETED, Path, Piece, Place, find
 from broker.mapping.row import PATIENT_ID, Row
-from broker.mapping.values import REPLACEMENT, OrderReader, Refused
+from broker.mapping.values import OrderReader
 
 _FORBIDDEN = re.compile(rf"[\\\x00-\x1f\x7f-\x9f{REPLACEMENT}]")
 _DIGITS_AND_DOTS = re.compile(r"[0-9]+(?:\.[0-9]+)+", re.ASCII)
@@ -26,7 +27,7 @@ def patient_identifiers(reader: OrderReader, patient: Group) -> tuple[Identifier
     """All numbers of the patient in the sender's order; raises Refused when there is none or one is no identifier."""
     row = reader.rows.by_key[PATIENT_ID]
     for path in row.paths:
-        found = tuple(_checked(reader, row, patient, number) for number in _numbers(row, path, patient, _of_cx))
+        found = tuple(checked(reader, row, number, patient.number) for number in _numbers(row, path, patient, _of_cx))
         if found:
             return found
     raise Refused(Refusal(Cause.MISSING, PATIENT_ID))
@@ -44,7 +45,7 @@ def identifier(reader: OrderReader, key: str, group: Group) -> Identifier | None
         return None
     if any(number.value != sent[0].value for number in sent):
         reader.warn(row, "its sources differ, the first counts")
-    return _checked(reader, row, group, sent[0])
+    return checked(reader, row, sent[0], group.number)
 
 
 def _numbers(row: Row, path: Path, group: Group, issuer_of: _IssuerOf) -> Iterator[Identifier]:
@@ -82,11 +83,11 @@ def _issuer(parts: list[str]) -> Issuer:
     return Issuer(namespace or None, universal_id or None, kind or None) if namespace or universal_id else NO_ISSUER
 
 
-def _checked(reader: OrderReader, row: Row, group: Group, number: Identifier) -> Identifier:
-    """An identifier is taken whole or refused: never shortened, never mended."""
+def checked(reader: Fitter, row: Row, number: Identifier, group: int) -> Identifier:
+    """An identifier is taken whole or refused: never shortened, never mended. group: of the order; raises Refused."""
     issuer = (number.issuer.namespace or "", number.issuer.universal_id or "", number.issuer.universal_type or "")
     if any(map(_FORBIDDEN.search, (number.value, *issuer))):
-        raise Refused(Refusal(Cause.UNREADABLE, row.key, group.number, "characters that no identifier may have"))
+        raise Refused(Refusal(Cause.UNREADABLE, row.key, group, "characters that no identifier may have"))
     problem = fit.check(row.vr, number.value)
     too_long_issuer = any(len(part) > most for part, most in zip(issuer, _ISSUER_LENGTHS, strict=True))
     if too_long_issuer or len(number.value) > fit.LENGTHS.get(row.vr, 64):
@@ -96,5 +97,5 @@ def _checked(reader: OrderReader, row: Row, group: Group, number: Identifier) ->
         return number
     if problem is not None:
         cause = Cause.TOO_LONG if problem is fit.Problem.TOO_LONG else Cause.UNREADABLE
-        raise Refused(Refusal(cause, row.key, group.number))
+        raise Refused(Refusal(cause, row.key, group))
     return number

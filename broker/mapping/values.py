@@ -1,44 +1,30 @@
-"""Rows read on one order: which source counts, the transform, the map of words, and what fits the VR."""
+"""Rows read on one order: which source counts, the transform, the map of words."""
 
 from __future__ import annotations
 
 from collections.abc import Iterable
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
 
 from broker.domain.request import DELETE, Absent, Cause, Changes, Refusal, Value
-from broker.mapping import fit
+from broker.mapping.fitting import MOST_VALUES, Fitter, Refused
 from broker.mapping.groups import Group
 from broker.mapping.paths import Path, find
-from broker.mapping.row import IDENTITY, MODALITY, START_DATE, START_TIME, Row
+from broker.mapping.row import IDENTITY, START_DATE, START_TIME, Row
 from broker.mapping.rows import RowSet
-from broker.mapping.terms import MODALITIES
 from broker.mapping.transforms import TRANSFORMS, Made, NoValue, Setting
 
-MOST_VALUES = 100
-"""Values, or items, of one attribute."""
-REPLACEMENT = "\ufffd"
-"""What stands for bytes that mean nothing in the message's character set."""
 _START = frozenset({START_DATE, START_TIME})
 
 
-class Refused(Exception):
-    """A value refuses the whole message."""
-
-    def __init__(self, refusal: Refusal) -> None:
-        super().__init__(refusal.text)
-        self.refusal = refusal
-
-
 @dataclass(slots=True)
-class OrderReader:
-    """Reads rows on the groups of one message; warnings gather here, in words that hold no values."""
+class OrderReader(Fitter):
+    """Reads rows on the groups of one message."""
 
     rows: RowSet
     zone: ZoneInfo
     version: str
-    warnings: list[str] = field(default_factory=list)
 
     def changes(self, rows: Iterable[Row], group: Group) -> Changes:
         """What the message says of these rows: a value, DELETE, or (left out) nothing; raises Refused."""
@@ -55,11 +41,6 @@ class OrderReader:
             # A day without time starts at its beginning, also where an earlier message named a time.
             found[START_TIME] = "000000"
         return found
-
-    def warn(self, row: Row, text: str) -> None:
-        warning = f"{row.key}: {text}"
-        if warning not in self.warnings:
-            self.warnings.append(warning)
 
     def _read(self, row: Row, group: Group) -> Value | Absent | None:
         deleted = False
@@ -109,9 +90,9 @@ class OrderReader:
         if row.key == START_DATE and not made:
             raise Refused(Refusal(Cause.UNREADABLE, row.key, group.number, "the day is missing"))
         if row.vr == "SQ":
-            return [item for item in made if isinstance(item, dict) and self._item_fits(row, item)], False
+            return [item for item in made if isinstance(item, dict) and self.item_fits(row, item)], False
         words = [self._mapped(row, str(text)) for text in made]
-        fitting = [text for word in words if word and (text := self._fitting(row, word, group))]
+        fitting = [text for word in words if word and (text := self.fitting(row, word, group.number))]
         return list(fitting), bool(made) and not any(words) and bool(row.values)
 
     def _mapped(self, row: Row, text: str) -> str:
@@ -119,37 +100,3 @@ class OrderReader:
             return text
         text = text.strip()
         return row.values.get(text, row.values.get("*", text))
-
-    def _fitting(self, row: Row, raw: str, group: Group) -> str:
-        """The text as the VR takes it; "" when it is left out."""
-        if REPLACEMENT in raw:
-            self.warn(row, "some characters are not in the declared character set")
-        text = fit.clean(row.vr, raw)
-        problem = fit.check(row.vr, text) if text else None
-        if problem is fit.Problem.UNREADABLE:
-            self.warn(row, f"not a value of {row.vr}, left out")
-            return ""
-        if problem is fit.Problem.TOO_LONG:
-            return self._shortened(row, text, group)
-        if row.key == MODALITY and text and text not in MODALITIES:
-            self.warn(row, "not a modality that the standard knows, kept as sent")
-        return text
-
-    def _shortened(self, row: Row, text: str, group: Group) -> str:
-        if row.too_long == "reject":
-            raise Refused(Refusal(Cause.TOO_LONG, row.key, group.number))
-        if row.too_long == "drop":
-            self.warn(row, "too long, left out")
-            return ""
-        self.warn(row, "too long, cut")
-        return fit.cut(row.vr, text)
-
-    def _item_fits(self, row: Row, item: dict[str, Any]) -> bool:
-        """Every member of an item must fit its VR; an item that lost one would say something else."""
-        vrs = {member.keyword: member.vr for member in row.members}
-        for keyword, raw in item.items():
-            item[keyword] = fit.clean(vrs[keyword], raw)
-            if fit.check(vrs[keyword], item[keyword]) or not item[keyword]:
-                self.warn(row, f"{keyword} does not fit, item left out")
-                return False
-        return bool(item)

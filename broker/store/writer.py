@@ -20,6 +20,7 @@ from broker.errors import Busy, DatabaseUnavailable, Stopping
 from broker.store.database import Database
 from broker.store.dialects import Fault, fault_of
 from broker.store.ids import IdsExhausted
+from broker.tally import Distribution, DistributionSnapshot
 
 log = structlog.get_logger()
 
@@ -81,6 +82,17 @@ class _Item:
     error: BaseException | None = None
 
 
+@dataclass(frozen=True, slots=True)
+class WriterSnapshot:
+    """The writer at one moment; distributions since its start. failed: requests that were not written."""
+
+    waiting_requests: int
+    waiting_bytes: int
+    batch_requests: DistributionSnapshot
+    batch_seconds: DistributionSnapshot
+    failed: int
+
+
 class Writer:
     """Takes requests from all doors and writes them in batches, in a thread of its own.
 
@@ -108,6 +120,9 @@ class Writer:
         self._bytes = 0
         self._stopping = False
         self._thread: threading.Thread | None = None
+        self._batch_requests = Distribution(1, 2, 5, 10, 20, 50, 100, 256)
+        self._batch_seconds = Distribution(0.001, 0.0025, 0.005, 0.01, 0.025, 0.05, 0.1, 0.25, 0.5, 1, 2.5, 5, 10)
+        self._failed = 0
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="writer", daemon=True)
@@ -128,6 +143,12 @@ class Writer:
     def ready(self) -> bool:
         return self._thread is not None and self._thread.is_alive() and not self._stopping
 
+    def snapshot(self) -> WriterSnapshot:
+        """For metrics."""
+        sizes, durations = self._batch_requests.snapshot(), self._batch_seconds.snapshot()
+        with self._changed:
+            return WriterSnapshot(self._requests, self._bytes, sizes, durations, self._failed)
+
     def submit(self, verb: Verb, request: Any, size_bytes: int) -> Future[Any]:
         """Hand a request over; its future gives the answer after the commit, or the error.
 
@@ -145,6 +166,24 @@ class Writer:
             self._waiting.append(item)
             self._changed.notify_all()
         return item.future
+
+    def submit_together(self, verb: Verb, requests: Sequence[Any], size_bytes: int) -> list[Future[Any]]:
+        """Hand several requests over that belong into one batch; as submit, for all or none of them.
+
+        size_bytes  what they hold in memory together
+        """
+        share = size_bytes // max(1, len(requests))
+        items = [_Item(verb, request, share) for request in requests]
+        with self._changed:
+            if self._stopping:
+                raise Stopping("the broker is stopping")
+            if self._full(size_bytes):
+                raise Busy("too many requests wait to be written", waiting=self._requests, bytes=self._bytes)
+            self._requests += len(items)
+            self._bytes += share * len(items)
+            self._waiting.extend(items)
+            self._changed.notify_all()
+        return [item.future for item in items]
 
     def ask(self, verb: Verb, request: Any, size_bytes: int, timeout_seconds: float) -> Any:
         """Hand a request over and wait for its answer.
@@ -186,12 +225,15 @@ class Writer:
 
     def _run(self) -> None:
         while batch := self._take():
+            began = time.monotonic()
             try:
                 self._work(batch)
             except BaseException as error:  # noqa: BLE001 - the writer outlives everything that one batch can do to it
                 log.error("writer.batch_failed", requests=len(batch), error=type(error).__name__, at=_place(error))
                 for item in batch:
                     item.error = item.error or error
+            self._batch_requests.add(len(batch))
+            self._batch_seconds.add(time.monotonic() - began)
             self._release(batch)
 
     def _take(self) -> list[_Item]:
@@ -211,6 +253,7 @@ class Writer:
     def _release(self, batch: list[_Item]) -> None:
         with self._changed:
             self._leave(batch)
+            self._failed += sum(1 for item in batch if item.error is not None)
         for item in batch:
             if item.error is not None:
                 item.future.set_exception(item.error)

@@ -19,6 +19,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from broker.errors import AlreadyRunning, BrokerError
 from broker.web.health import Probes, health_routes
+from broker.web.metrics import Sources, metrics_routes
 
 log = structlog.get_logger()
 
@@ -29,10 +30,11 @@ HEADER_BYTES = 32_768
 START_SECONDS = 10.0
 
 
-def web_app(probes: Probes) -> Starlette:
-    """All routes of the broker."""
+def web_app(probes: Probes, sources: Sources | None = None) -> Starlette:
+    """All routes of the broker; without sources there are no metrics."""
     handlers: dict[Any, Any] = {HTTPException: _problem, Exception: _failure}
-    return Starlette(routes=health_routes(probes), exception_handlers=handlers)
+    routes = [*health_routes(probes), *(metrics_routes(sources) if sources else ())]
+    return Starlette(routes=routes, exception_handlers=handlers)
 
 
 class WebServer:

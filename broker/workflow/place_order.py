@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
+from datetime import datetime
 from typing import Protocol
 from uuid import uuid4
 
@@ -12,7 +13,7 @@ from broker.domain.in_time import CANCEL_REMEMBERED
 from broker.domain.order import AliasKind
 from broker.domain.orderbook import OrderBook, OrderDraft
 from broker.domain.ordering import decide as decide_order
-from broker.domain.request import PlaceOrder
+from broker.domain.request import OrderRequest, PlaceOrder
 from broker.domain.rules import NumberFormats, Rules
 from broker.mapping.rows import RowSet
 from broker.store.database import Transaction
@@ -39,22 +40,7 @@ def place_order_verb(site: Site, ids: Ids, clock: Clock) -> Verb:
     """The verb that places orders; its answer is a MessageAnswer."""
 
     def load(tx: Transaction, requests: Sequence[PlaceOrder]) -> OrderBook:
-        now = clock.now()
-        names = {name for request in requests for name in names_of(request)}
-        found = find_orders(tx, names)
-        patients = find_patients(tx, {i.value for request in requests for i in request.patient.identifiers})
-        order_ids = {order_id for ids_ in found.values() for order_id in ids_}
-        numbers = {value for kind, value in names if kind in _NUMBERS}
-        return OrderBook(
-            forest=load_forest(tx, order_ids, patients),
-            issuers=Issuers(frozenset(all_issuers(tx)), site.rules.authorities),
-            rules=site.rules,
-            now=now,
-            new_id=ids.next,
-            new_uid=uid_maker(site.rules.numbers),
-            first_answers=first_answers(tx, (request.message for request in requests)),
-            cancels=recent_cancels(tx, numbers, now - CANCEL_REMEMBERED),
-        )
+        return load_book(tx, requests, site.rules, clock.now(), ids.next)
 
     def decide(draft: OrderDraft, request: PlaceOrder) -> Decision:
         return Decision(draft, decide_order(draft, request))
@@ -68,6 +54,27 @@ def place_order_verb(site: Site, ids: Ids, clock: Clock) -> Verb:
         save_drafts(tx, site.rows, ids, drafts, drafts[0].book.now)
 
     return Verb("place_order", keys_of, load, decide, apply)
+
+
+def load_book(
+    tx: Transaction, requests: Sequence[PlaceOrder], rules: Rules, now: datetime, new_id: Callable[[str], int]
+) -> OrderBook:
+    """What a batch of requests names, and what was found needs."""
+    names = {name for request in requests for name in names_of(request)}
+    found = find_orders(tx, names)
+    patients = find_patients(tx, {i.value for request in requests for i in request.patient.identifiers})
+    order_ids = {order_id for ids in found.values() for order_id in ids}
+    numbers = {value for kind, value in names if kind in _NUMBERS}
+    return OrderBook(
+        forest=load_forest(tx, order_ids, patients),
+        issuers=Issuers(frozenset(all_issuers(tx)), rules.authorities),
+        rules=rules,
+        now=now,
+        new_id=new_id,
+        new_uid=uid_maker(rules.numbers),
+        first_answers=first_answers(tx, (request.message for request in requests)),
+        cancels=recent_cancels(tx, numbers, now - CANCEL_REMEMBERED),
+    )
 
 
 _NUMBERS = frozenset({AliasKind.PLACER, AliasKind.FILLER, AliasKind.ACCESSION})
@@ -84,6 +91,16 @@ def names_of(request: PlaceOrder) -> Iterable[Name]:
             yield AliasKind.ACCESSION, order.accession.value
         if order.study_uid is not None:
             yield AliasKind.STUDY_UID, order.study_uid
+        elif request.imported and not (order.placer or order.filler or order.accession):
+            yield from _last_resorts(order)
+
+
+def _last_resorts(order: OrderRequest) -> Iterable[Name]:
+    """By what a worklist file without numbers names its order; often not unique, so never asked for without need."""
+    if order.requested_procedure_id is not None:
+        yield AliasKind.PROCEDURE_ID, order.requested_procedure_id
+    elif order.step_id is not None:
+        yield AliasKind.STEP_ID, order.step_id
 
 
 def keys_of(request: PlaceOrder) -> Sequence[str]:

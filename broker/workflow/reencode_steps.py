@@ -25,6 +25,7 @@ from broker.domain.scheduling import continued, merge
 from broker.hl7v2.reader import read
 from broker.mapping.messages.readers import READERS
 from broker.mapping.rows import RowSet
+from broker.mapping.worklist_item import MESSAGE_TYPE, read_item
 from broker.store.database import Database, Transaction
 from broker.store.orders import load_forest
 from broker.store.replay import ValueEvent, journalled, stale_patients, value_events
@@ -81,7 +82,7 @@ def _replayed(tx: Transaction, site: Site, clock: Clock, patients: list[int]) ->
 
 
 def _read(tx: Transaction, site: Site, message_id: int) -> PlaceOrder | None:
-    """A message read with the rows of today; None when they refuse it: what is known then stays."""
+    """A message, or an imported file, read with the rows of today; None when they refuse it: what is known stays."""
     kept = journalled(tx, message_id)
     received = ReceivedMessage(
         kept.raw,
@@ -91,8 +92,11 @@ def _read(tx: Transaction, site: Site, message_id: int) -> PlaceOrder | None:
         version=kept.version,
         message_time=kept.message_time,
     )
-    message = read(kept.raw, site.charset_for(received.sender))
-    request = READERS[kept.message_type](message, received, site)
+    if kept.message_type == MESSAGE_TYPE:
+        request = read_item(kept.raw, received, site).request
+    else:
+        message = read(kept.raw, site.charset_for(received.sender))
+        request = READERS[kept.message_type](message, received, site)
     if isinstance(request, PlaceOrder):
         return request
     log.warning("reencode.refused", message=message_id)

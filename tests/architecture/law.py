@@ -13,7 +13,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         frozenset,
         (
             ("cli",),
-            ("app",),
+            ("app", "doctor"),
             ("data_folder",),
             ("simulators",),
             ("hl7", "dicom", "web"),
@@ -21,7 +21,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
             ("site",),
             ("store", "mapping", "archive"),
             ("domain", "hl7v2"),
-            ("clock", "log", "settings", "service", "tls"),
+            ("certificate_dates", "clock", "log", "settings", "service", "tally", "tls"),
             ("errors",),
         ),
     )
@@ -43,10 +43,11 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
     "pydicom": frozenset({"mapping", "dicom", "archive", "web", "simulators"}),
     "pydantic": frozenset({"site"}),
     "starlette": frozenset({"web"}),
+    "prometheus_client": frozenset({"web"}),
     "uvicorn": frozenset({"web"}),
     "typer": frozenset({"cli"}),
     "rich": frozenset({"cli", "simulators"}),
-    "structlog": EVERYWHERE - {"domain", "hl7v2", "errors", "clock", "service", "settings", "tls"},
+    "structlog": EVERYWHERE - {"certificate_dates", "domain", "hl7v2", "errors", "clock", "service", "settings", "tls"},
 }
 
 

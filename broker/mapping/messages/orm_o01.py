@@ -22,11 +22,12 @@ from broker.domain.request import (
 )
 from broker.hl7v2.reader import Message, Segment
 from broker.hl7v2.times import read_instant
+from broker.mapping.fitting import Refused
 from broker.mapping.groups import MOST_GROUPS, Group, split
 from broker.mapping.identifiers import identifier, patient_identifiers
 from broker.mapping.row import ACCESSION, FILLER, PATIENT_ID, PATIENT_NAME, PLACER, PROCEDURE_ID, STEP_ID, STUDY_UID
 from broker.mapping.rows import RowSet
-from broker.mapping.values import OrderReader, Refused
+from broker.mapping.values import OrderReader
 
 
 class OrderReading(Protocol):

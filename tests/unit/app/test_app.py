@@ -12,8 +12,8 @@ from pathlib import Path
 
 import pytest
 
-from broker.app import Broker, shared, site_file, stop_together
-from broker.data_folder import DataFolder
+from broker.app import Broker, shared, stop_together
+from broker.data_folder import DataFolder, site_file
 from broker.errors import AlreadyRunning, SettingsError
 from broker.settings import Settings
 

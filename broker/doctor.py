@@ -1,0 +1,255 @@
+"""Looks at everything that a broker stands on, and says how to mend what it finds; changes nothing."""
+
+from __future__ import annotations
+
+import errno
+import fcntl
+import json
+import os
+import resource
+import shutil
+import socket
+import tempfile
+from collections.abc import Iterator
+from contextlib import closing, suppress
+from dataclasses import dataclass
+from datetime import datetime, timedelta
+from pathlib import Path
+from urllib.error import URLError
+from urllib.request import urlopen
+
+from broker.certificate_dates import validities
+from broker.clock import Clock
+from broker.data_folder import LOCK, PORTS, database_file, site_file
+from broker.errors import BrokerError, DatabaseTooOld, DatabaseUnavailable, SettingsError
+from broker.settings import Settings, flag_of
+from broker.site.profile import Site, load
+from broker.store.database import open_database
+from broker.tls import TlsFiles, server_context
+
+OK, WARNING, PROBLEM = "ok", "warning", "problem"
+
+LEAST_FREE_BYTES = 200_000_000
+"""Below this orders are in danger."""
+LITTLE_FREE_BYTES = 5_000_000_000
+"""Below this a person should look."""
+EXPIRES_SOON = timedelta(days=30)
+OTHER_FILES = 200
+"""Open files besides connections: database, logs, objects in arrival."""
+ANSWER_SECONDS = 3.0
+DOORS = {
+    "hl7": "hl7_port", "hl7_tls": "hl7_tls_port", "dicom": "dicom_port", "dicom_tls": "dicom_tls_port",
+    "http": "http_port",
+}  # fmt: skip
+"""Names of ports.json -> the setting that says the port."""
+
+
+@dataclass(frozen=True, slots=True)
+class Finding:
+    """What was looked at, what was found, and, where it is not ok, how to mend it."""
+
+    check: str
+    status: str
+    found: str
+    mend: str = ""
+
+
+def examine(settings: Settings, clock: Clock) -> list[Finding]:
+    """Every check, in the order in which a start needs them; raises nothing."""
+    ports = serving_ports(settings.data)
+    findings = [*_data_folder(settings), *_space(settings), *_database(settings)]
+    findings += _serving_doors(settings, ports) if ports is not None else _free_ports(settings)
+    findings += [*_open_files(settings), *_certificates(settings, clock.now()), *_profile(settings, clock)]
+    return findings
+
+
+def serving_ports(data: Path) -> dict[str, int] | None:
+    """What the broker that serves on this folder has opened; None when none serves."""
+    try:
+        descriptor = os.open(data / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+    except OSError:
+        return None
+    try:
+        fcntl.flock(descriptor, fcntl.LOCK_SH | fcntl.LOCK_NB)
+        return None
+    except BlockingIOError:
+        with suppress(OSError, ValueError):
+            return {str(name): int(port) for name, port in json.loads((data / PORTS).read_text("utf-8")).items()}
+        return {}
+    finally:
+        os.close(descriptor)
+
+
+def _data_folder(settings: Settings) -> Iterator[Finding]:
+    data = settings.data
+    place = data if data.exists() else _nearest(data)
+    if not place.is_dir():
+        yield Finding("data folder", PROBLEM, f"{place} is no folder", f"name another one with {flag_of('data')}")
+        return
+    try:
+        with tempfile.TemporaryFile(dir=place) as probe:
+            probe.write(b"doctor")
+            probe.flush()
+            os.fsync(probe.fileno())
+    except OSError as error:
+        mend = f"give the user {os.getuid()} the right to write there, or make room: chown, chmod, df"
+        yield Finding("data folder", PROBLEM, f"nothing can be written in {place}: {error.strerror}", mend)
+        return
+    yield Finding("data folder", OK, f"{data.resolve()}" if data.exists() else f"{data} will be made")
+
+
+def _nearest(folder: Path) -> Path:
+    """The first folder above that exists."""
+    return next((above for above in folder.absolute().parents if above.exists()), Path("/"))
+
+
+def _space(settings: Settings) -> Iterator[Finding]:
+    place = settings.data if settings.data.exists() else _nearest(settings.data)
+    try:
+        free = shutil.disk_usage(place).free
+    except OSError as error:
+        yield Finding("space", WARNING, f"cannot be told: {error.strerror}", "look at the disk of the data folder")
+        return
+    found = f"{free / 1e9:.1f} GB are free"
+    status = PROBLEM if free < LEAST_FREE_BYTES else WARNING if free < LITTLE_FREE_BYTES else OK
+    yield Finding("space", status, found, "" if status == OK else "make room, or move the data folder to a larger disk")
+
+
+def _database(settings: Settings) -> Iterator[Finding]:
+    own = database_file(settings)
+    if own is not None and not own.exists():
+        yield Finding("database", OK, f"{own} will be made at the first start")
+        return
+    try:
+        database = open_database(
+            settings.database, settings.data, migrate=False, lock_seconds=min(ANSWER_SECONDS, settings.lock_seconds)
+        )
+    except DatabaseTooOld as error:
+        status = WARNING if settings.migrate else PROBLEM
+        yield Finding("database", status, error.text, "run mwl-broker migrate, or let the next start do it")
+        return
+    except DatabaseUnavailable as error:
+        yield Finding("database", PROBLEM, str(error), "start the database, check --database, its user and its network")
+        return
+    except BrokerError as error:
+        yield Finding("database", PROBLEM, str(error), "use the version of mwl-broker that made it, or a newer one")
+        return
+    with closing(database):
+        if database.answers():
+            yield Finding("database", OK, f"{database.dialect}, up to date, answers")
+        else:
+            mend = "see who holds its lock, whether its disk is full, and whether we may write to it"
+            yield Finding("database", PROBLEM, f"{database.dialect} does not answer, or cannot be written", mend)
+
+
+def _serving_doors(settings: Settings, ports: dict[str, int]) -> Iterator[Finding]:
+    """A broker serves here: does each of its ports answer?"""
+    if not ports:
+        yield Finding("ports", WARNING, "a broker holds the data folder, and nothing is open yet", "wait for its start")
+        return
+    host = settings.host if settings.host not in ("0.0.0.0", "::") else "127.0.0.1"
+    for door, port in ports.items():
+        try:
+            socket.create_connection((host, port), ANSWER_SECONDS).close()
+        except OSError as error:
+            mend = "look into the log of the running broker; restart it"
+            yield Finding(f"port {door}", PROBLEM, f"{host}:{port} does not answer: {error.strerror or error}", mend)
+        else:
+            yield Finding(f"port {door}", OK, f"{port}, opened by the running broker")
+    if "http" in ports:
+        yield _readiness(host, ports["http"])
+
+
+def _readiness(host: str, port: int) -> Finding:
+    address = f"[{host}]" if ":" in host else host
+    try:
+        with urlopen(f"http://{address}:{port}/health/ready", timeout=ANSWER_SECONDS):
+            return Finding("readiness", OK, "every part of the running broker works")
+    except (URLError, OSError, ValueError) as error:
+        mend = f"see http://{address}:{port}/health/ready for the part that does not, and the log for why"
+        return Finding("readiness", PROBLEM, f"the running broker is not ready: {error}", mend)
+
+
+def _free_ports(settings: Settings) -> Iterator[Finding]:
+    """No broker serves here: could each port be opened?"""
+    for door, name in DOORS.items():
+        port = getattr(settings, name)
+        if port is None:
+            continue
+        try:
+            family, _, _, _, address = socket.getaddrinfo(settings.host, port, type=socket.SOCK_STREAM)[0]
+            socket.create_server((str(address[0]), int(address[1])), family=family).close()
+        except OSError as error:
+            yield Finding(
+                f"port {door}", PROBLEM, f"{settings.host}:{port} cannot be opened: {os.strerror(error.errno or 0)}",
+                _mend_port(error, name, port),
+            )  # fmt: skip
+        else:
+            yield Finding(f"port {door}", OK, f"{port or 'a port that is free'} can be opened")
+
+
+def _mend_port(error: OSError, name: str, port: int) -> str:
+    if error.errno == errno.EADDRINUSE:
+        return f"see who has it (ss -ltnp 'sport = :{port}') and stop that, or take another with {flag_of(name)}"
+    if error.errno in (errno.EACCES, errno.EPERM):
+        return f"take a port above 1023 with {flag_of(name)}, or let systemd open it"
+    return "name an address of this machine with --host (ip address shows them)"
+
+
+def _open_files(settings: Settings) -> Iterator[Finding]:
+    hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
+    doors = [settings.hl7_connections * (2 if settings.hl7_tls_port is not None else 1)]
+    doors += [settings.dicom_associations * (2 if settings.dicom_tls_port is not None else 1)]
+    needed = sum(doors) + OTHER_FILES
+    if hard != resource.RLIM_INFINITY and hard < needed:
+        mend = f"raise it (ulimit -Hn {needed}, LimitNOFILE={needed} in a systemd unit), or allow fewer connections"
+        yield Finding("open files", PROBLEM, f"at most {hard}; all connections need {needed}", mend)
+    else:
+        limit = "without limit" if hard == resource.RLIM_INFINITY else f"up to {hard}"
+        yield Finding("open files", OK, f"{limit}; all connections need {needed}")
+
+
+def _certificates(settings: Settings, now: datetime) -> Iterator[Finding]:
+    for door in ("hl7", "dicom"):
+        check = f"TLS {door}"
+        try:
+            named = settings.tls(door)
+            if named is None:
+                continue
+            files = TlsFiles(**named)
+            server_context(files)
+            yield from _dates(check, "certificate", files.certificate, now)
+            if files.authorities is not None:
+                yield from _dates(check, "authorities", files.authorities, now)
+        except SettingsError as error:
+            yield Finding(check, PROBLEM, str(error), "name files in PEM form that belong together and can be read")
+
+
+def _dates(check: str, what: str, file: Path, now: datetime) -> Iterator[Finding]:
+    """The first end of all certificates in a file."""
+    known = validities(file)
+    begins, ends = max(one.begins for one in known), min(one.ends for one in known)
+    renew = f"put a new one into {file} and restart"
+    if ends < now:
+        yield Finding(check, PROBLEM, f"{what}: expired on {ends:%Y-%m-%d}", renew)
+    elif begins > now:
+        yield Finding(check, PROBLEM, f"{what}: not valid before {begins:%Y-%m-%d}", "set the clock, or wait")
+    elif ends - now < EXPIRES_SOON:
+        yield Finding(check, WARNING, f"{what}: expires on {ends:%Y-%m-%d}", renew)
+    else:
+        yield Finding(check, OK, f"{what}: valid until {ends:%Y-%m-%d}")
+
+
+def _profile(settings: Settings, clock: Clock) -> Iterator[Finding]:
+    try:
+        site: Site = load(site_file(settings))
+    except SettingsError as error:
+        yield Finding("site profile", PROBLEM, str(error), "change the file as it says; samples/site.toml shows how")
+        return
+    yield Finding("site profile", OK, str(site.path) if site.path else "built in")
+    now = clock.now().astimezone(site.zone)
+    if not now.utcoffset() and "UTC" in site.zone.key and "time_zone" not in site.text:
+        mend = 'set time_zone in the site profile, for example time_zone = "Europe/Berlin"'
+        yield Finding("time zone", WARNING, "UTC: orders are scheduled and listed in UTC", mend)
+    else:
+        yield Finding("time zone", OK, f"{site.zone.key}, where it is {now:%Y-%m-%d %H:%M} now")
