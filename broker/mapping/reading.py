@@ -7,9 +7,12 @@ store takes to find what was asked.
 from __future__ import annotations
 
 from functools import lru_cache
+from io import BytesIO
 from struct import Struct
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
+from pydicom.dataset import Dataset
+from pydicom.filereader import read_dataset as pydicom_read
 from pydicom.uid import ImplicitVRLittleEndian
 
 from broker.errors import UnreadableDataset
@@ -49,6 +52,19 @@ def read_identifier(encoded: bytes, transfer_syntax_uid: str) -> Item:
     """
     explicit = transfer_syntax_uid != ImplicitVRLittleEndian
     return _Walk(encoded).elements(0, len(encoded), explicit, 0)[0]
+
+
+def read_dataset(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
+    """The same as pydicom has it, for those who need every value and can wait; values are converted when asked for.
+
+    raises  UnreadableDataset when lengths, VRs or sequences do not add up
+    """
+    read_identifier(encoded, transfer_syntax_uid)
+    try:
+        return pydicom_read(BytesIO(encoded), transfer_syntax_uid == ImplicitVRLittleEndian, True)
+    except Exception:
+        # Whatever it was, it is the peer's dataset; the library's text may quote values.
+        raise UnreadableDataset("the dataset cannot be read") from None
 
 
 def charset_of(item: Item) -> tuple[str, ...]:

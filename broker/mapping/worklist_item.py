@@ -36,7 +36,7 @@ from broker.mapping import charsets
 from broker.mapping.fit import LONG_TEXT, TEXT
 from broker.mapping.fitting import MOST_VALUES, Fitter, Refused
 from broker.mapping.identifiers import checked
-from broker.mapping.reading import charset_of
+from broker.mapping.reading import SPECIFIC_CHARACTER_SET, charset_of
 from broker.mapping.row import (
     ACCESSION,
     FILLER,
@@ -117,6 +117,13 @@ def read_item(raw: bytes, received: ReceivedMessage, site: ItemReading) -> Workl
     return WorklistItem(PlaceOrder(received, patient, orders, warnings, imported=True), reader.without_row())
 
 
+def _charset_of(dataset: Dataset) -> tuple[str, ...]:
+    """The names in a file's Specific Character Set, from its bytes: pydicom would warn of what it does not know."""
+    element = dataset.get_item(SPECIFIC_CHARACTER_SET)
+    value = element.value if element is not None else b""
+    return charset_of({SPECIFIC_CHARACTER_SET: value}) if isinstance(value, bytes) else ()
+
+
 class _Reader(Fitter):
     """Reads rows in one file's dataset; `step` is the item of the step that is being read."""
 
@@ -125,7 +132,7 @@ class _Reader(Fitter):
         self._rows = rows
         self._root = file.dataset
         self._steps = file.steps
-        self._names = charset_of(file.dataset)
+        self._names = _charset_of(file.dataset)
         self._assumed_codec = assumed_codec
 
     def patient(self) -> PatientRequest:

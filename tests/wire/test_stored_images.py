@@ -131,9 +131,9 @@ def test_images_move_no_step(broker, case, ordered):
 
 def test_an_image_whose_uids_are_paths_stays_in_the_archive(broker, ordered):
     scanner = broker.scanner()
-    image = scanner.take(ordered, SeriesInstanceUID="../../../escape", StudyInstanceUID="../../escape")
+    image = scanner.take(ordered, SeriesInstanceUID="../../../fled", StudyInstanceUID="../../fled")
 
     scanner.store(image)
 
-    assert list(broker.data.parent.rglob("escape*")) == []
+    assert list(broker.data.parent.rglob("fled*")) == []
     assert scanner.echo() == 0x0000

@@ -290,7 +290,7 @@ def test_more_than_one_page_comes_complete_and_in_order(ask, schedule):
 
 
 def test_a_query_is_cancelled_between_answers(door, schedule):
-    schedule(*(PlannedStep(step_id=f"S{n:03}") for n in range(400)))
+    schedule(*(PlannedStep(step_id=f"S{n:04}") for n in range(4_000)))
     ae = AE("CT1")
     ae.add_requested_context(ModalityWorklistInformationFind)
     association = ae.associate("127.0.0.1", door.port)
@@ -302,7 +302,7 @@ def test_a_query_is_cancelled_between_answers(door, schedule):
             association.send_c_cancel(9, query_model=ModalityWorklistInformationFind)
 
     assert statuses[-1] == 0xFE00
-    assert len(statuses) < 400
+    assert len(statuses) < 4_000
     again = list(association.send_c_find(query_of({"Modality": "MR"}), ModalityWorklistInformationFind, msg_id=9))
     assert [status.Status for status, _ in again] == [0x0000]
     association.release()
