@@ -106,6 +106,11 @@ class Inbox:
         except (Busy, Stopping, DatabaseUnavailable, TimeoutError) as fault:
             log.warning("hl7.try_again", peer=arrival.received.peer, fault=type(fault).__name__)
             return self._try_again(arrival)
+        except asyncio.CancelledError:
+            # The broker stops and its grace time is over: the sender is told to try again, whatever became of it.
+            if task := asyncio.current_task():
+                task.uncancel()
+            return self._try_again(arrival)
         except Exception as fault:
             return await self._failed(arrival, fault)
 
