@@ -9,6 +9,14 @@ from typing import Any
 from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Integer, String, Text, TypeDecorator
 from sqlalchemy.types import TypeEngine
 
+NAMES = {
+    "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+    "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+    "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+    "pk": "pk_%(table_name)s",
+}
+"""How indexes and constraints are named."""
+
 
 class Instant(TypeDecorator[datetime]):
     """A UTC instant kept as text: 2026-03-02T09:15:00.000000Z."""

@@ -21,26 +21,10 @@ from sqlalchemy import (
     text,
 )
 
-from broker.store.columns import Instant, Json, label, own_id, reference
+from broker.store.columns import NAMES, Instant, Json, label, own_id, reference
+from broker.store.listed import listed_index
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
-
-LISTED_STEPS = "held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED')"
-"""Steps that the worklist shows by default. SQLite uses a partial index only when its condition stands literally in the
-query, so this very text stands in both; and as NOT IN, so that no index that begins with the state looks better."""
-
-
-def _listed_index(name: str, *columns: str) -> Index:
-    condition = text(LISTED_STEPS)
-    return Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
-
+metadata = MetaData(naming_convention=NAMES)
 
 id_blocks = Table(
     "id_blocks",
@@ -211,10 +195,10 @@ scheduled_steps = Table(
     Index("ix_scheduled_steps_match_accession", "match_accession"),
     Index("ix_scheduled_steps_match_procedure_id", "match_procedure_id"),
     Index("ix_scheduled_steps_match_study_uid", "match_study_uid"),
-    _listed_index("ix_scheduled_steps_listed_start", "start_at", "id"),
-    _listed_index("ix_scheduled_steps_listed_modality", "modality", "start_at", "id"),
-    _listed_index("ix_scheduled_steps_listed_patient_id", "match_patient_id"),
-    _listed_index("ix_scheduled_steps_listed_patient_name", "match_patient_name"),
+    listed_index("ix_scheduled_steps_listed_start", "start_at", "id"),
+    listed_index("ix_scheduled_steps_listed_modality", "modality", "start_at", "id"),
+    listed_index("ix_scheduled_steps_listed_patient_id", "match_patient_id"),
+    listed_index("ix_scheduled_steps_listed_patient_name", "match_patient_name"),
     comment="What a modality finds on its worklist.",
 )
 

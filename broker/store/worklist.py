@@ -48,8 +48,9 @@ from broker.domain.matching import (
     has_wildcard,
 )
 from broker.domain.order import LISTED, StepState
+from broker.store.listed import LISTED_STEPS
 from broker.store.one_of import is_any, many
-from broker.store.tables import LISTED_STEPS, scheduled_stations, scheduled_steps
+from broker.store.tables import scheduled_stations, scheduled_steps
 
 _STEP = "ScheduledProcedureStepSequence"
 _NAME = "PatientName"
