@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 import shutil
 import socket
 import subprocess
@@ -29,7 +30,7 @@ START_SECONDS = 30.0
 class Orthanc:
     """An Orthanc process that knows our door by the name `broker`."""
 
-    def __init__(self, folder: Path, port: int, tls: dict[str, Any]) -> None:
+    def __init__(self, program: str, folder: Path, port: int, tls: dict[str, Any]) -> None:
         with socket.create_server(("127.0.0.1", 0)) as free:
             self.port = free.getsockname()[1]
         settings = {
@@ -44,7 +45,7 @@ class Orthanc:
         }
         (folder / "orthanc.json").write_text(json.dumps(settings))
         self._process = subprocess.Popen(
-            ["Orthanc", str(folder / "orthanc.json")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
+            [program, str(folder / "orthanc.json")], stdout=subprocess.DEVNULL, stderr=subprocess.DEVNULL
         )
 
     def wait(self) -> None:
@@ -72,7 +73,8 @@ class Orthanc:
 def orthanc(
     request: pytest.FixtureRequest, open_door: OpenDoor, tls_files: TlsFiles, authority: Authority, tmp_path: Path
 ) -> Iterator[Orthanc]:
-    if shutil.which("Orthanc") is None:
+    program = shutil.which("Orthanc", path=os.pathsep.join([*os.get_exec_path(), "/usr/sbin"]))
+    if program is None:
         pytest.skip(INSTALL)
     tls: dict[str, Any] = {}
     if request.param == "tls":
@@ -85,7 +87,7 @@ def orthanc(
             "peer": {"UseDicomTls": True},
         }
     door = open_door(replace(tls_files, client_certificates="required") if tls else None)
-    process = Orthanc(tmp_path, door.port, tls)
+    process = Orthanc(program, tmp_path, door.port, tls)
     try:
         process.wait()
         yield process
