@@ -23,6 +23,9 @@ WRITE_BYTES = 65_536
 WRITE_BUFFERS = 1_000
 """Buffers that are gathered at most; systems take 1,024 in one write."""
 
+WRITE_SECONDS = 0.1
+"""Answers that come slowly leave after this time, few as they are."""
+
 MOST_FRAGMENTS = 1_000
 """Fragments of a command set."""
 
@@ -125,7 +128,9 @@ class Exchange:
         self._size = 0
         self._heads: dict[int, bytes] = {}
         self._is_cancelled = False
-        self._look_at = time.monotonic() + LOOK_SECONDS
+        now = time.monotonic()
+        self._look_at = now + LOOK_SECONDS
+        self._send_at = now + WRITE_SECONDS
 
     def answer_with(self, replies: Generator[Reply, None, None]) -> None:
         """Send all replies, the last of which is final. raises Ended"""
@@ -134,7 +139,8 @@ class Exchange:
                 if self._dataset and not self._is_whole:
                     self._dataset.drain()
                 self._gather(reply)
-                if self._size >= WRITE_BYTES or len(self._buffers) >= WRITE_BUFFERS:
+                is_much = self._size >= WRITE_BYTES or len(self._buffers) >= WRITE_BUFFERS
+                if is_much or time.monotonic() > self._send_at:
                     self._send()
                     if self._is_whole:
                         self._look()
@@ -145,7 +151,8 @@ class Exchange:
     def is_cancelled(self) -> bool:
         """True once a C-CANCEL has come, or nobody listens any more."""
         now = time.monotonic()
-        if self._is_cancelled or now < self._look_at or not self._is_whole:
+        is_due = now >= self._look_at or self._channel.has_more
+        if self._is_cancelled or not is_due or not self._is_whole:
             return self._is_cancelled
         self._look_at = now + LOOK_SECONDS
         try:
@@ -187,6 +194,7 @@ class Exchange:
 
     def _send(self) -> None:
         buffers, self._buffers, self._size = self._buffers, [], 0
+        self._send_at = time.monotonic() + WRITE_SECONDS
         self._channel.write(buffers)
 
     def _look(self) -> None:

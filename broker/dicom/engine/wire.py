@@ -7,9 +7,13 @@ import socket
 import ssl
 import time
 from contextlib import suppress
+from math import ceil
 from struct import pack
 
 READ_BYTES = 65_536
+
+LONG_SECONDS = 10.0
+"""Longer waits are in whole seconds, so that one idle limit is told to the system once."""
 
 RETRY_SECONDS = 5.0
 """A write that the peer does not take is looked after so often, until its deadline."""
@@ -26,13 +30,16 @@ class Wire:
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
-        self._send_seconds = 0.0
+        self._send_seconds = self._receive_seconds = 0.0
 
     def receive(self, seconds: float) -> bytes:
         """What comes within the time; b"" at the end of the stream. raises TimeoutError, OSError"""
         if seconds <= 0:
             raise TimeoutError
-        self._set_timeout(socket.SO_RCVTIMEO, seconds)
+        wanted = ceil(seconds) if seconds > LONG_SECONDS else seconds
+        if wanted != self._receive_seconds:
+            self._receive_seconds = wanted
+            self._set_timeout(socket.SO_RCVTIMEO, wanted)
         try:
             data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
