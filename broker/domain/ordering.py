@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from broker.domain import identity, in_time, order_control, scheduling
 from broker.domain.case import Case, touch
+from broker.domain.changes import detail_of
+from broker.domain.holding import hold_alarms
 from broker.domain.making import STATE_AFTER, new_order, new_procedure, new_step, settle
 from broker.domain.naming import name_order, name_procedure, name_step
 from broker.domain.order import (
@@ -44,17 +46,20 @@ def decide(draft: OrderDraft, request: PlaceOrder) -> MessageAnswer:
     message = request.message
     first = draft.book.first_answers.get(repeat_key(message)) if message.control_id else None
     if first is not None:
-        _journal(draft, message, Outcome.DUPLICATE, f"repeat of message {first.message_id}", answers=first.message_id)
-        return MessageAnswer(first.message_id, first.answered_at, Outcome.DUPLICATE)
+        reason, answers = f"repeat of message {first.message_id}", first.message_id
+        own = _journal(draft, message, Outcome.DUPLICATE, reason, answers=answers)
+        return MessageAnswer(answers, first.answered_at, Outcome.DUPLICATE, journal_id=own.id)
     ended = _place(draft, request)
     if isinstance(ended, Refusal):
         draft.withdraw()
         location = request.locate(ended)
         entry = _journal(draft, message, Outcome.REJECTED, ended.text, cause=ended.cause, location=location)
+        draft.cancels = [replace(cancel, message_id=entry.id) for cancel in draft.cancels]
         return MessageAnswer(entry.id, entry.answered_at, Outcome.REJECTED, ended, location, request.warnings)
     outcome, reason = ended
     entry = _journal(draft, message, outcome, "; ".join(filter(None, (reason, *request.warnings))))
     draft.events = [replace(event, message_id=entry.id) for event in draft.events]
+    draft.alarms += hold_alarms(draft.events)
     return MessageAnswer(entry.id, entry.answered_at, outcome, warnings=request.warnings)
 
 
@@ -100,7 +105,7 @@ def _take(case: Case, request: OrderRequest) -> Refusal | None:
     """One order of the message."""
     row = order_control.row_of(case.rules.order_control, request.control, request.status)
     if row is None:
-        return Refusal(Cause.ORDER_CONTROL, "ORC-1", request.group)
+        return order_control.not_in_table(request.control, request.group)
     order = identity.find_order(case.draft, request, case.request.message.sender, case.book.issuers)
     if isinstance(order, Refusal):
         return order
@@ -129,7 +134,8 @@ def _unknown(case: Case, request: OrderRequest, row: Row) -> Refusal | None:
         stop = _stopping_cancel(case, request)
         if stop is None:
             return _take_values(case, None, request, row)
-        case.draft.alarms.append(Alarm("order-after-cancel", f"order {placer or filler or accession}"))
+        detail = f"a cancel came before it (message {stop.message_id}) and is remembered for 24 hours; newer is taken"
+        case.draft.alarms.append(Alarm("order-after-cancel", f"order {placer or filler or accession}", detail=detail))
         case.ended(Outcome.SUPERSEDED, "a cancel of this order came before it")
         return None
     if action is Action.NOTHING:
@@ -175,6 +181,8 @@ def _take_values(case: Case, order: Order | None, request: OrderRequest, row: Ro
     said = modality if isinstance(modality, str) else None
     step = identity.find_step(case.draft, procedure, request, said, frozenset(case.named_steps)) if procedure else None
     if procedure and step:
+        if step.id in case.named_steps:
+            request = replace(request, step=scheduling.continued(step.values, request.step))
         return _change(case, order, procedure, step, request, row)
     if cancelled := _cancelled_since(case, order, request):
         _superseded(case, cancelled, request, row)
@@ -198,7 +206,8 @@ def _foreign_study_uid(case: Case, request: OrderRequest) -> Refusal | None:
     owners = identity.study_uid_owner(case.draft, request.study_uid)
     if not owners - ({case.patient.id} if case.patient else set()):
         return None
-    case.draft.alarms.append(Alarm("study-uid-of-other-patient", request.study_uid))
+    detail = "order message refused: the Study Instance UID is another patient's"
+    case.draft.alarms.append(Alarm("study-uid-of-other-patient", request.study_uid, detail=detail))
     return Refusal(
         Cause.OTHER_PATIENT, "StudyInstanceUID", request.group, "the Study Instance UID is another patient's"
     )
@@ -225,7 +234,8 @@ def _change(
     if action in (Action.UPDATE, Action.DESCRIPTIVE, Action.VALUES, Action.REVIVE):
         return _change_values(case, order, procedure, step, request, action)
     if action is Action.COMPLETE_UNLESS_OPEN and case.draft.forest.open_performed.get(step.id):
-        case.draft.alarms.append(Alarm("completed-while-performing", f"step {step.id}", step.order_id))
+        detail = "ORC-5 says complete; a performed step is still in progress"
+        case.draft.alarms.append(Alarm("completed-while-performing", f"step {step.id}", step.order_id, detail))
         action = Action.NOTHING
     stamped = replace(step, stamps=in_time.latest(step.stamps, case.stamps(request)))
     if action is Action.NOTHING:
@@ -243,7 +253,8 @@ def _change(
 def _superseded(case: Case, step: ScheduledStep, request: OrderRequest, row: Row) -> None:
     case.event("superseded", step, request.group)
     if order_control.cancels(row):
-        case.draft.alarms.append(Alarm("cancel-superseded", f"step {step.id}", step.order_id))
+        detail = f"{request.control} is older than what is known; the step stays {step.state.value}"
+        case.draft.alarms.append(Alarm("cancel-superseded", f"step {step.id}", step.order_id, detail))
     case.ended(Outcome.SUPERSEDED, "older than what is known")
 
 
@@ -283,7 +294,9 @@ def _change_values(
         touch(case.draft, case.draft.steps_of(procedure.id))
     case.keep(procedure_now, step_now)
     effect = "descriptive" if descriptive else "update"
-    case.event("unchanged" if same else "updated", step_now, request.group, effect=effect)
+    detail = detail_of((order, order_now), (procedure, procedure_now), (step, step_now))
+    case.event("unchanged" if same else "updated", step_now, request.group, effect=effect, detail=detail)
+    case.tell_hold(step.held, step_now, request.group)
     if action is Action.REVIVE:
         case.move(step_now, StepState.SCHEDULED, request.group)
         same = False

@@ -64,7 +64,7 @@ def test_the_sample_says_what_its_comments_say() -> None:
         Authority(Issuer("HOSP", "1.2.276.0.76.3.1.99", "ISO"), 1, (Issuer("HOSPITAL"), Issuer("HIS"))),
     )
     assert rules.numbers.accession_prefix == "A"
-    assert rules.stations["CT_1"] == Station("CT_1", ("CT",), "", "Room 1")
+    assert rules.stations["CT_1"] == Station("CT_1", ("CT",))
     assert rules.station_rules[1] == StationRule({STEP + "Modality": "MR"}, ("MR_1", "MR_2"))
     assert rules.modality_rules[0] == ModalityRule({"RequestedProcedureCodeSequence.CodeValue": "CT*"}, "CT")
     assert rules.order_control["XO/DC"]["started"] == "discontinue"
@@ -130,13 +130,13 @@ def test_peers_may_be_closed_and_see_other_things(profile: Any) -> None:
 
 WRONG = [
     ("colour = 1", 1, "colour", "unknown key"),
-    ("[missing]\n\nstart = 'later'", 3, "missing.start", "'now', 'reject' or 'hold'"),
-    ("[missing]\nstudy_uid = 'now'", 2, "missing.study_uid", "'generate', 'reject' or 'hold'"),
-    ("[missing]\nstation = 'generate'", 2, "missing.station", "'open', 'hold' or 'reject'"),
-    ("[missing]\nmodality = true", 2, "missing.modality", "'hold' or 'reject'"),
+    ("[missing]\n\nstart = 'later'", 3, "missing.start", '"now", "reject", "hold"'),
+    ("[missing]\nstudy_uid = 'now'", 2, "missing.study_uid", '"generate", "reject", "hold"'),
+    ("[missing]\nstation = 'generate'", 2, "missing.station", '"open", "hold", "reject"'),
+    ("[missing]\nmodality = true", 2, "missing.modality", '"hold", "reject"'),
     ("time_zone = 'Europe/Berlinn'", 1, "time_zone", "Europe/Berlin"),
-    ("time_zone = 1", 1, "time_zone", "string"),
-    ("[numbers]\naccession_width = '8'", 2, "numbers.accession_width", "integer"),
+    ("time_zone = 1", 1, "time_zone", 'text in quotes: "1"'),
+    ("[numbers]\naccession_width = '8'", 2, "numbers.accession_width", "a whole number"),
     ("[numbers]\naccession_prefix = 'TOOLONGAPREFIX'", 1, "numbers", "at most 16 characters"),
     ("[numbers]\nuid_root = '1.02'", 2, "numbers.uid_root", "a UID"),
     ("[stations.'TOO LONG A TITLE FOR AE']", 1, "stations.TOO LONG A TITLE FOR AE", "1 to 16 characters"),
@@ -154,12 +154,15 @@ WRONG = [
     ("[senders.'A|B'.rows.PatientSex]\ntransform = 'shout'", 2, "senders.A|B.rows.PatientSex.transform", "upper"),
     ("[authorities.A]\nrank = 0", 2, "authorities.A.rank", "greater than or equal to 1"),
     ("default_issuer = 'A&B&C&D'", 1, "default_issuer", "NAMESPACE"),
-    ("[hl7]\nprocessing_ids = ['X']", 2, "hl7.processing_ids.0", "'P', 'T' or 'D'"),
+    ("[hl7]\nprocessing_ids = ['X']", 2, "hl7.processing_ids.0", '"P", "T", "D"'),
     ("[rows.PatientNme]\nsource = ['PID-5']", 1, "rows.PatientNme", "did you mean PatientName?"),
     ("[rows.PatientComments]\n\nsource = ['PID3']", 3, "rows.PatientComments.source", "[FAMILY:]"),
-    ("[rows.PatientComments]\ntransform = 'shout'", 2, "rows.PatientComments.transform", "text, lines"),
+    ("[rows.PatientComments]\ntransform = 'shout'", 2, "rows.PatientComments.transform", '"text", "lines"'),
     ("[rows.PatientComments]\nvr = 'LO'", 1, "rows.PatientComments", "LT"),
-    ("[rows.PatientComments]\nretrun = '3'", 2, "rows.PatientComments.retrun", "unknown key"),
+    ("[rows.PatientComments]\nretrun = '3'", 2, "rows.PatientComments.retrun", "did you mean return?"),
+    ("[rows.PatientComments]\nreturn = 3", 2, "rows.PatientComments.return", 'one of "1", "1C", "2", "2C", "3"'),
+    ("[rows.PatientComments]\nsource = 'PID-5'", 2, "rows.PatientComments.source", 'a list: ["PID-5"]'),
+    ("[worklist]\nclosed = 'yes'", 2, "worklist.closed", "true or false"),
     ("rows.PatientName.remove = true", 1, "rows.PatientName.remove", "cannot be removed"),
     (f"[rows.'{STEP}Modality']\nreturn = '3'", 2, f"rows.{STEP}Modality.return", "1"),
     (f"[rows.'{STEP}Modality']\nmatch = 'none'", 2, f"rows.{STEP}Modality.match", "K.6-1"),
