@@ -21,7 +21,7 @@ from sqlalchemy import (
     text,
 )
 
-from broker.store.columns import Instant, Json, label, own_id, reference
+from broker.store.columns import Instant, Json, label, listed_index, own_id, reference
 
 metadata = MetaData(
     naming_convention={
@@ -31,16 +31,6 @@ metadata = MetaData(
         "pk": "pk_%(table_name)s",
     }
 )
-
-LISTED_STEPS = "held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED')"
-"""Steps that the worklist shows by default. SQLite uses a partial index only when its condition stands literally in the
-query, so this very text stands in both; and as NOT IN, so that no index that begins with the state looks better."""
-
-
-def _listed_index(name: str, *columns: str) -> Index:
-    condition = text(LISTED_STEPS)
-    return Index(name, *columns, sqlite_where=condition, postgresql_where=condition)
-
 
 id_blocks = Table(
     "id_blocks",
@@ -179,12 +169,7 @@ scheduled_steps = Table(
     reference("patient_id", "patients.id", comment="whom it is for"),
     Column("ordinal", Integer, nullable=False, comment="position in its procedure, from 1"),
     Column("step_id", label(16), nullable=False, comment="Scheduled Procedure Step ID"),
-    Column(
-        "state",
-        label(16),
-        nullable=False,
-        comment="SCHEDULED, ARRIVED, READY, STARTED, DEPARTED, COMPLETED, DISCONTINUED or CANCELED",
-    ),
+    Column("state", label(16), nullable=False, comment="SCHEDULED, STARTED ...: the states drawn in schema/README.md"),
     Column("held", Text, comment="why no query shows it; null: shown"),
     Column("modality", label(16), comment="Modality; null: unknown, then it is held"),
     Column("start_at", label(14), comment="YYYYMMDDHHMMSS, department wall-clock"),
@@ -211,11 +196,12 @@ scheduled_steps = Table(
     Index("ix_scheduled_steps_match_accession", "match_accession"),
     Index("ix_scheduled_steps_match_procedure_id", "match_procedure_id"),
     Index("ix_scheduled_steps_match_study_uid", "match_study_uid"),
-    _listed_index("ix_scheduled_steps_listed_start", "start_at", "id"),
-    _listed_index("ix_scheduled_steps_listed_modality", "modality", "start_at", "id"),
-    _listed_index("ix_scheduled_steps_listed_patient_id", "match_patient_id"),
-    _listed_index("ix_scheduled_steps_listed_patient_name", "match_patient_name"),
+    listed_index("ix_scheduled_steps_listed_start", "start_at", "id"),
+    listed_index("ix_scheduled_steps_listed_modality", "modality", "start_at", "id"),
+    listed_index("ix_scheduled_steps_listed_patient_id", "match_patient_id"),
+    listed_index("ix_scheduled_steps_listed_patient_name", "match_patient_name"),
     comment="What a modality finds on its worklist.",
+    postgresql_with={"toast_tuple_target": 8160},  # elements stay in their row as they are; unpacking them costs more
 )
 
 scheduled_stations = Table(
