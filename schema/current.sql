@@ -221,7 +221,7 @@ CREATE TABLE scheduled_steps (
     patient_id BIGINT NOT NULL,  -- whom it is for
     ordinal INTEGER NOT NULL,  -- position in its procedure, from 1
     step_id VARCHAR(16) COLLATE "C" NOT NULL,  -- Scheduled Procedure Step ID
-    state VARCHAR(16) COLLATE "C" NOT NULL,  -- SCHEDULED, ARRIVED, READY, STARTED, DEPARTED, COMPLETED, DISCONTINUED or CANCELED
+    state VARCHAR(16) COLLATE "C" NOT NULL,  -- SCHEDULED, STARTED ...: the states drawn in schema/README.md
     held TEXT,  -- why no query shows it; null: shown
     modality VARCHAR(16) COLLATE "C",  -- Modality; null: unknown, then it is held
     start_at VARCHAR(14) COLLATE "C",  -- YYYYMMDDHHMMSS, department wall-clock
@@ -243,7 +243,8 @@ CREATE TABLE scheduled_steps (
     CONSTRAINT fk_scheduled_steps_order_id FOREIGN KEY(order_id) REFERENCES orders (id),
     CONSTRAINT fk_scheduled_steps_procedure_id FOREIGN KEY(procedure_id) REFERENCES requested_procedures (id),
     CONSTRAINT fk_scheduled_steps_patient_id FOREIGN KEY(patient_id) REFERENCES patients (id)
-);
+)
+ WITH (toast_tuple_target = 8160);
 CREATE INDEX ix_scheduled_steps_listed_modality ON scheduled_steps (modality, start_at, id) WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED');
 CREATE INDEX ix_scheduled_steps_listed_patient_id ON scheduled_steps (match_patient_id) WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED');
 CREATE INDEX ix_scheduled_steps_listed_patient_name ON scheduled_steps (match_patient_name) WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED');

@@ -13,7 +13,7 @@ from typing import Any, Protocol
 
 from sqlalchemy import URL, BigInteger, Connection, Engine, bindparam, create_engine, event, make_url, text
 from sqlalchemy.dialects.postgresql import ARRAY
-from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
+from sqlalchemy.exc import ArgumentError, DBAPIError, InvalidatePoolError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
@@ -28,6 +28,7 @@ WAL_BYTES = 64 * 1024 * 1024  # SQLite cuts its log back to this
 WRITER_CACHE_KIB = 32 * 1024
 READER_CACHE_KIB = 16 * 1024  # a worklist of thousands of steps, read again and again; few readers are busy at once
 MOST_KEYS = 1000  # locks one PostgreSQL transaction takes key by key; more would fill the server's lock table
+AS_BYTES = "as_bytes"  # execution option: PostgreSQL sends values as bytes; blobs as text are long, and slow to read
 EVERYTHING = 0  # the lock that stands for all keys: shared by those who lock keys, alone for those with too many
 
 
@@ -187,6 +188,8 @@ class PostgresBackend:
             "lock_timeout": f"{max(1, round(lock_seconds * 1000))}ms",
             "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS:.0f}s",
         }
+        # A plan for any day or page is one for a few steps: it sorts all that are left, for each page anew.
+        reading = {"default_transaction_read_only": "on", "plan_cache_mode": "force_custom_plan"}
         self.readers = create_engine(
             url,
             isolation_level="AUTOCOMMIT",
@@ -194,10 +197,11 @@ class PostgresBackend:
             pool_size=READERS,
             max_overflow=0,
             pool_timeout=lock_seconds,
-            pool_pre_ping=True,
-            connect_args=_postgres_arguments(url, lock_seconds, limits | {"default_transaction_read_only": "on"}),
+            connect_args=_postgres_arguments(url, lock_seconds, limits | reading),
             hide_parameters=True,
         )
+        event.listen(self.readers, "checkout", _refuse_cut_connection)
+        event.listen(self.readers, "before_cursor_execute", _take_bytes)
         # A plan made while the tables were empty is a sequential scan and stays; so the writer's plans are generic and
         # by index from the start.
         planning = {"enable_seqscan": "off", "plan_cache_mode": "force_generic_plan", "synchronous_commit": "on"}
@@ -230,15 +234,30 @@ class PostgresBackend:
         tx.exec_driver_sql(f"SET LOCAL statement_timeout = '{MIGRATION_SECONDS:.0f}s'")
 
     def heard(self, connection: Connection) -> bool:
-        driver: Any = connection.connection.driver_connection
-        if driver.closed:
-            return True
-        poll = select.poll()
-        poll.register(driver.fileno(), select.POLLIN)
-        return bool(poll.poll(0))
+        return _was_cut(connection.connection.driver_connection)
 
     def present(self) -> bool:
         return True
+
+
+def _take_bytes(_tx: object, cursor: Any, _sql: object, _values: object, context: Any, _many: object) -> None:
+    if context.execution_options.get(AS_BYTES):
+        # psycopg's own enum: text is 0, bytes are 1.
+        cursor.format = type(cursor.format)(1)
+
+
+def _was_cut(driver: Any) -> bool:
+    if driver.closed:
+        return True
+    poll = select.poll()
+    poll.register(driver.fileno(), select.POLLIN)
+    return bool(poll.poll(0))
+
+
+def _refuse_cut_connection(driver: Any, _record: object, _proxy: object) -> None:
+    """A look at the socket: asking the server would cost each query another way there and back."""
+    if _was_cut(driver):
+        raise InvalidatePoolError
 
 
 # unnest keeps the array's order, so EVERYTHING comes first and the others ascend.

@@ -21,10 +21,16 @@ from sqlalchemy import (
     text,
 )
 
-from broker.store.columns import NAMES, Instant, Json, label, own_id, reference
-from broker.store.listed import listed_index
+from broker.store.columns import Instant, Json, label, listed_index, own_id, reference
 
-metadata = MetaData(naming_convention=NAMES)
+metadata = MetaData(
+    naming_convention={
+        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+        "pk": "pk_%(table_name)s",
+    }
+)
 
 id_blocks = Table(
     "id_blocks",
@@ -47,7 +53,7 @@ messages = Table(
     Column("peer", label(64), nullable=False, comment="address of the sending machine"),
     Column("sender", label(500), nullable=False, comment="sending application|facility"),
     Column("receiver", label(500), nullable=False, comment="receiving application|facility"),
-    Column("message_type", label(20), nullable=False, comment="MSH-9 as type^event; WORKLIST^FILE: an imported file"),
+    Column("message_type", label(20), nullable=False, comment="MSH-9 as type^event"),
     Column("control_id", label(200), nullable=False, comment="MSH-10"),
     Column("version", label(60), nullable=False, comment="MSH-12"),
     Column("processing_id", label(20), nullable=False, comment="MSH-11"),
@@ -163,12 +169,7 @@ scheduled_steps = Table(
     reference("patient_id", "patients.id", comment="whom it is for"),
     Column("ordinal", Integer, nullable=False, comment="position in its procedure, from 1"),
     Column("step_id", label(16), nullable=False, comment="Scheduled Procedure Step ID"),
-    Column(
-        "state",
-        label(16),
-        nullable=False,
-        comment="SCHEDULED, ARRIVED, READY, STARTED, DEPARTED, COMPLETED, DISCONTINUED or CANCELED",
-    ),
+    Column("state", label(16), nullable=False, comment="SCHEDULED, STARTED ...: the states drawn in schema/README.md"),
     Column("held", Text, comment="why no query shows it; null: shown"),
     Column("modality", label(16), comment="Modality; null: unknown, then it is held"),
     Column("start_at", label(14), comment="YYYYMMDDHHMMSS, department wall-clock"),
@@ -200,6 +201,7 @@ scheduled_steps = Table(
     listed_index("ix_scheduled_steps_listed_patient_id", "match_patient_id"),
     listed_index("ix_scheduled_steps_listed_patient_name", "match_patient_name"),
     comment="What a modality finds on its worklist.",
+    postgresql_with={"toast_tuple_target": 8160},  # elements stay in their row as they are; unpacking them costs more
 )
 
 scheduled_stations = Table(
@@ -245,7 +247,7 @@ step_events = Table(
         nullable=False,
         comment="how the values of the message were taken: update, descriptive, values or empty",
     ),
-    Column("actor", label(500), nullable=False, comment="who caused it: hl7:APP|FACILITY, dicom:AE, import or broker"),
+    Column("actor", label(500), nullable=False, comment="who caused it: hl7:APP|FACILITY, dicom:AE or broker"),
     Column("order_group", Integer, comment="number of the order in its message"),
     reference("message_id", "messages.id", nullable=True, comment="the message that caused it"),
     reference("performed_step_id", "performed_steps.id", nullable=True, comment="the performed step that caused it"),

@@ -48,7 +48,8 @@ from broker.domain.matching import (
     has_wildcard,
 )
 from broker.domain.order import LISTED, StepState
-from broker.store.listed import LISTED_STEPS
+from broker.store.columns import LISTED_STEPS
+from broker.store.dialects import AS_BYTES
 from broker.store.one_of import is_any, many
 from broker.store.tables import scheduled_stations, scheduled_steps
 
@@ -72,6 +73,7 @@ COLUMNS: Mapping[str, ColumnElement[Any]] = {
 _COMPARED: Mapping[str, ColumnElement[Any]] = {**COLUMNS, _TITLE: scheduled_stations.c.ae_title}
 
 LAST_CHARACTER = "\U0010ffff"
+_AS_BYTES = {AS_BYTES: True}
 KEPT_SHAPES = 512
 """Statements kept as text; scanners of one kind all ask in one shape."""
 
@@ -125,7 +127,7 @@ def page_of_steps(
     listed = None if states is None else tuple(sorted(state.value for state in states))
     kept = _statement(tx.dialect, shape, listed, after is not None)
     values = parting.values if after is None else [*parting.values, after.start_at, after.id]
-    found = tx.exec_driver_sql(kept.sql, kept.parameters([*values, limit]))
+    found = tx.exec_driver_sql(kept.sql, kept.parameters([*values, limit]), execution_options=_AS_BYTES)
     # The driver's own rows: ours are made of them, and there may be thousands.
     steps = [StoredStep._make(row) for row in found.cursor.fetchall()]
     found.close()

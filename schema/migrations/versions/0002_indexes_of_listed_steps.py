@@ -1,4 +1,4 @@
-"""Partial indexes of the steps that the worklist shows by default."""
+"""Partial indexes of the steps that the worklist shows by default; their elements stay in the row on PostgreSQL."""
 
 import sqlalchemy as sa
 from alembic import op
@@ -23,3 +23,5 @@ def upgrade() -> None:
         op.create_index(
             name, "scheduled_steps", columns, unique=False, sqlite_where=condition, postgresql_where=condition
         )
+    if op.get_context().dialect.name == "postgresql":
+        op.execute("ALTER TABLE scheduled_steps SET (toast_tuple_target = 8160)")
