@@ -14,6 +14,7 @@ from typing import TypeVar
 import structlog
 
 from broker.archive.files import ObjectFiles
+from broker.certificate_dates import validities
 from broker.clock import Clock, SystemClock
 from broker.data_folder import DataFolder, site_file
 from broker.dicom.limits import DicomLimits
@@ -149,8 +150,15 @@ class Broker:
 
     def _tls(self) -> TlsContexts:
         """The contexts of the TLS ports that are wanted, by door; raises SettingsError naming setting or file."""
-        wanted = {door: self.settings.tls(door) for door in ("hl7", "dicom")}
-        return {door: server_context(TlsFiles(**files)) for door, files in wanted.items() if files is not None}
+        contexts: dict[str, ssl.SSLContext] = {}
+        for door in ("hl7", "dicom"):
+            named = self.settings.tls(door)
+            if named is not None:
+                files = TlsFiles(**named)
+                contexts[door] = server_context(files)
+                if validities(files.certificate)[0].ends < self.clock.now():
+                    log.warning("tls.certificate_expired", door=door)  # its peers will refuse it, which is theirs to say
+        return contexts
 
     def _inbox(self, site: Site, database: Database, writer: Writer) -> Inbox:
         return Inbox(

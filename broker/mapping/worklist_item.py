@@ -355,4 +355,4 @@ def _has_value(dataset: Dataset, tag: int) -> bool:
     if dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ":
         return any(_has_value(item, int(inner)) for item in _items(dataset, tag) for inner in item.keys())  # noqa: SIM118
     raw = getattr(dataset.get_item(tag), "value", None)
-    return bool(raw.strip(b" \0")) if isinstance(raw, bytes) else raw is not None
+    return bool(raw.strip(b" \0")) if isinstance(raw, bytes) else raw not in (None, "")

@@ -42,15 +42,20 @@ IN_PROGRESS = "IN PROGRESS"
 _OPEN_STATES = tuple(sorted(state.value for state in OPEN))
 
 
-def load_forest(tx: Connection, order_ids: Iterable[int], patient_ids: Iterable[int] = ()) -> Forest:
-    """The whole trees of these orders and of these patients' open orders, with all their patients."""
+def load_forest(
+    tx: Connection, order_ids: Iterable[int], patient_ids: Iterable[int] = (), *, lock: bool = True
+) -> Forest:
+    """The whole trees of these orders and of these patients' open orders, with all their patients.
+
+    lock  False: for looking only, in a transaction that may not write
+    """
     wanted, people = set(order_ids), set(patient_ids)
     if people:
         wanted |= _open_orders(tx, people)
     forest = Forest()
     if wanted:
         chosen = {"ids": many(tx, wanted)}
-        _load_steps(tx, forest, chosen)
+        _load_steps(tx, forest, chosen, lock)
         forest.aliases = [
             Alias(AliasKind(row[0]), row[1], Issuer(row[2] or None, row[3] or None, row[4] or None), *row[5:])
             for row in tx.execute(_aliases(tx.dialect.name), chosen)
@@ -72,9 +77,9 @@ def _open_orders_of(dialect: str) -> Select[Any]:
     )
 
 
-def _load_steps(tx: Connection, forest: Forest, chosen: Mapping[str, Any]) -> None:
+def _load_steps(tx: Connection, forest: Forest, chosen: Mapping[str, Any], lock: bool) -> None:
     known = {row[0]: Issuer(row[1] or None, row[2] or None, row[3] or None) for row in tx.execute(_ISSUERS)}
-    for row in tx.execute(_orders(tx.dialect.name), chosen):
+    for row in tx.execute(_orders(tx.dialect.name, lock), chosen):
         forest.orders[row.id] = Order(
             row.id,
             row.patient_id,
@@ -136,9 +141,10 @@ _ISSUERS = select(issuers.c.id, issuers.c.namespace, issuers.c.universal_id, iss
 
 
 @cache
-def _orders(dialect: str) -> Select[Any]:
+def _orders(dialect: str, lock: bool) -> Select[Any]:
     """Locked for the transaction, in one order for everybody (PostgreSQL; SQLite has one writer at a time anyway)."""
-    return select(orders).where(is_any(dialect, orders.c.id, "ids")).order_by(orders.c.id).with_for_update()
+    query = select(orders).where(is_any(dialect, orders.c.id, "ids")).order_by(orders.c.id)
+    return query.with_for_update() if lock else query
 
 
 @cache

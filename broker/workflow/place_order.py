@@ -56,16 +56,22 @@ def place_order_verb(site: Site, ids: Ids, clock: Clock) -> Verb:
 
 
 def load_book(
-    tx: Transaction, requests: Sequence[PlaceOrder], rules: Rules, now: datetime, new_id: Callable[[str], int]
+    tx: Transaction,
+    requests: Sequence[PlaceOrder],
+    rules: Rules,
+    now: datetime,
+    new_id: Callable[[str], int],
+    *,
+    lock: bool = True,
 ) -> OrderBook:
-    """What a batch of requests names, and what was found needs."""
+    """What a batch of requests names, and what was found needs. lock: False where nothing will be written."""
     names = {name for request in requests for name in names_of(request)}
     found = find_orders(tx, names)
     patients = find_patients(tx, {i.value for request in requests for i in request.patient.identifiers})
     order_ids = {order_id for ids in found.values() for order_id in ids}
     numbers = {value for kind, value in names if kind in _NUMBERS}
     return OrderBook(
-        forest=load_forest(tx, order_ids, patients),
+        forest=load_forest(tx, order_ids, patients, lock=lock),
         issuers=Issuers(frozenset(all_issuers(tx)), rules.authorities),
         rules=rules,
         now=now,

@@ -34,7 +34,7 @@ class Rehearsal:
     def decide(self, requests: Sequence[PlaceOrder]) -> list[ImportAnswer]:
         """How these files would end; raises DatabaseUnavailable."""
         with self._database.read() as tx:
-            book = load_book(tx, requests, self._site.rules, self._clock.now(), self._new_id)
+            book = load_book(tx, requests, self._site.rules, self._clock.now(), self._new_id, lock=False)
         self._lay_over(book.forest, requests)
         answers = []
         for request in requests:

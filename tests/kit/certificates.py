@@ -26,14 +26,14 @@ class Authority:
         _openssl("req", "-x509", "-newkey", "rsa:2048", "-nodes", "-days", "3650", "-subj", f"/CN={name}",
                  "-keyout", self._key, "-out", self.certificate)  # fmt: skip
 
-    def issue(self, name: str) -> Pair:
-        """A certificate for 127.0.0.1 and localhost."""
+    def issue(self, name: str, days: int = 3650) -> Pair:
+        """A certificate for 127.0.0.1 and localhost; days below 0: one that has expired."""
         key, request, certificate = (self.folder / f"{name}.{end}" for end in ("key", "csr", "pem"))
         extensions = self.folder / f"{name}.ext"
         extensions.write_text("subjectAltName=IP:127.0.0.1,DNS:localhost\n")
         _openssl("req", "-newkey", "rsa:2048", "-nodes", "-subj", f"/CN={name}", "-keyout", key, "-out", request)
         _openssl("x509", "-req", "-in", request, "-CA", self.certificate, "-CAkey", self._key, "-CAcreateserial",
-                 "-days", "3650", "-extfile", extensions, "-out", certificate)  # fmt: skip
+                 "-days", str(days), "-extfile", extensions, "-out", certificate)  # fmt: skip
         return Pair(certificate, key)
 
     def client_context(self, own: Pair | None = None) -> ssl.SSLContext:

@@ -16,6 +16,7 @@ from broker.app import Broker, shared, stop_together
 from broker.data_folder import DataFolder, site_file
 from broker.errors import AlreadyRunning, SettingsError
 from broker.settings import Settings
+from tests.kit.certificates import Authority
 
 FREE = {"hl7_port": 0, "dicom_port": 0, "http_port": 0}
 
@@ -139,3 +140,30 @@ def test_a_probes_answer_is_never_older_than_the_question() -> None:
     ask = shared(lambda: next(answers))
 
     assert [ask(), ask(), ask()] == [True, False, True]
+
+
+def test_tls_ports_are_opened_and_told_beside_the_plain_ones(tmp_path: Path) -> None:
+    own = Authority(tmp_path).issue("broker")
+    tls = {
+        f"{door}_tls_{part}": value
+        for door in ("hl7", "dicom")
+        for part, value in (("port", 0), ("certificate", own.certificate), ("key", own.key))
+    }
+    broker = Broker(settings(tmp_path / "data", **tls))
+
+    broker.start()
+    told = json.loads((tmp_path / "data" / "ports.json").read_text())
+    open_ports = [is_open(port) for port in told.values()]
+    broker.stop()
+
+    assert sorted(told) == ["dicom", "dicom_tls", "hl7", "hl7_tls", "http"]
+    assert all(open_ports)
+
+
+def test_a_start_with_a_tls_file_that_cannot_be_read_is_refused_and_leaves_nothing_open(tmp_path: Path) -> None:
+    missing = {"hl7_tls_port": 0, "hl7_tls_certificate": tmp_path / "no.pem", "hl7_tls_key": tmp_path / "no.key"}
+
+    with pytest.raises(SettingsError, match="no.pem"):
+        Broker(settings(tmp_path / "data", **missing)).start()
+
+    assert not (tmp_path / "data" / "ports.json").exists()

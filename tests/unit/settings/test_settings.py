@@ -93,3 +93,27 @@ def test_each_default_is_a_value_that_would_be_taken(known) -> None:  # type: ig
 
 def test_the_documentation_holds_the_table_made_from_the_settings() -> None:
     assert table() in (ROOT / "docs" / "settings.md").read_text("utf-8"), "write it anew: make docs"
+
+
+TLS = {"hl7_tls_port": "2576", "hl7_tls_certificate": "a.pem", "hl7_tls_key": "a.key"}
+
+
+def test_a_door_without_a_tls_port_has_no_tls() -> None:
+    assert Settings.load({}).tls("hl7") is None
+
+
+def test_a_tls_port_brings_its_files() -> None:
+    found = Settings.load({}, TLS | {"hl7_tls_clients": "required", "hl7_tls_authorities": "ca.pem"}).tls("hl7")
+
+    assert found == {
+        "certificate": Path("a.pem"), "key": Path("a.key"), "authorities": Path("ca.pem"),
+        "client_certificates": "required",
+    }  # fmt: skip
+
+
+@pytest.mark.parametrize("left_out", sorted(TLS))
+def test_half_of_what_tls_needs_is_refused_with_what_is_missing(left_out: str) -> None:
+    settings = Settings.load({}, {name: value for name, value in TLS.items() if name != left_out})
+
+    with pytest.raises(SettingsError, match=flag_of(left_out)):
+        settings.tls("hl7")
