@@ -35,6 +35,7 @@ from tests.kit.raw_dicom import (
 from tests.wire.engine.conftest import SmallServices
 
 OpenDoor = Callable[..., DicomListener]
+pytestmark = pytest.mark.soak
 CONVERSATIONS = int(os.environ.get("FUZZ_CONVERSATIONS", "400"))
 
 SAID = [
