@@ -29,7 +29,7 @@ CREATE TABLE messages (
     peer VARCHAR(64) COLLATE "C" NOT NULL,  -- address of the sending machine
     sender VARCHAR(500) COLLATE "C" NOT NULL,  -- sending application|facility
     receiver VARCHAR(500) COLLATE "C" NOT NULL,  -- receiving application|facility
-    message_type VARCHAR(20) COLLATE "C" NOT NULL,  -- MSH-9 as type^event; WORKLIST^FILE: an imported file
+    message_type VARCHAR(20) COLLATE "C" NOT NULL,  -- MSH-9 as type^event
     control_id VARCHAR(200) COLLATE "C" NOT NULL,  -- MSH-10
     version VARCHAR(60) COLLATE "C" NOT NULL,  -- MSH-12
     processing_id VARCHAR(20) COLLATE "C" NOT NULL,  -- MSH-11
@@ -365,7 +365,7 @@ CREATE TABLE step_events (
     before VARCHAR(20) COLLATE "C",  -- state before
     after VARCHAR(20) COLLATE "C",  -- state after
     effect VARCHAR(16) COLLATE "C" NOT NULL,  -- how the values of the message were taken: update, descriptive, values or empty
-    actor VARCHAR(500) COLLATE "C" NOT NULL,  -- who caused it: hl7:APP|FACILITY, dicom:AE, import or broker
+    actor VARCHAR(500) COLLATE "C" NOT NULL,  -- who caused it: hl7:APP|FACILITY, dicom:AE or broker
     order_group INTEGER,  -- number of the order in its message
     message_id BIGINT,  -- the message that caused it
     performed_step_id BIGINT,  -- the performed step that caused it
