@@ -157,7 +157,8 @@ class Broker:
                 files = TlsFiles(**named)
                 contexts[door] = server_context(files)
                 if validities(files.certificate)[0].ends < self.clock.now():
-                    log.warning("tls.certificate_expired", door=door)  # its peers will refuse it, which is theirs to say
+                    # Whether it still counts is for its peers to say.
+                    log.warning("tls.certificate_expired", door=door)
         return contexts
 
     def _inbox(self, site: Site, database: Database, writer: Writer) -> Inbox:
