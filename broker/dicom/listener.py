@@ -29,8 +29,8 @@ from broker.errors import AlreadyRunning, SettingsError
 BACKLOG = 4_096
 """Connections that the system may hold for us; it takes the smaller of this and its own limit."""
 
-STACK_BYTES = 262_144
-"""Of an association's thread; address space, not memory."""
+STACK_BYTES = 524_288
+"""Of an association's thread: a dataset nested as deeply as the interpreter lets us read takes a quarter of it."""
 
 KEEPALIVE_SECONDS = 60
 """Silence after which the system asks whether the peer's machine is still there."""
@@ -92,7 +92,7 @@ ServerMaker = Callable[
 
 
 class EngineServer:
-    """Accepts connections and gives each a thread of our engine."""
+    """Accepts connections and gives each a thread of our engine. reuse_port: several processes share the port."""
 
     def __init__(
         self,
@@ -102,9 +102,11 @@ class EngineServer:
         peers: PeerRules,
         limits: DicomLimits,
         tls: ssl.SSLContext | None = None,
+        *,
+        reuse_port: bool = False,
     ) -> None:
         family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._listening = socket.create_server(address, family=family, backlog=BACKLOG)
+        self._listening = socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=reuse_port)
         self.in_hand = RequestsInHand()
         self._census = Census(limits)
         offer = offer_for(tuple(services))
