@@ -7,9 +7,13 @@ import socket
 import ssl
 import time
 from contextlib import suppress
+from math import ceil
 from struct import pack
 
 READ_BYTES = 65_536
+
+LONG_SECONDS = 10.0
+"""Longer waits are in whole seconds, so that one idle limit is told to the system once."""
 
 RETRY_SECONDS = 5.0
 """A write that the peer does not take is looked after so often, until its deadline."""
@@ -26,13 +30,16 @@ class Wire:
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
-        self._set_timeout(socket.SO_SNDTIMEO, RETRY_SECONDS)
+        self._send_seconds = self._receive_seconds = 0.0
 
     def receive(self, seconds: float) -> bytes:
         """What comes within the time; b"" at the end of the stream. raises TimeoutError, OSError"""
         if seconds <= 0:
             raise TimeoutError
-        self._set_timeout(socket.SO_RCVTIMEO, seconds)
+        wanted = ceil(seconds) if seconds > LONG_SECONDS else seconds
+        if wanted != self._receive_seconds:
+            self._receive_seconds = wanted
+            self._set_timeout(socket.SO_RCVTIMEO, wanted)
         try:
             data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
@@ -55,6 +62,7 @@ class Wire:
         The system's timeout counts for each call anew, so the whole has a deadline of its own.
         """
         deadline = 0.0
+        self._limit_send(min(seconds, RETRY_SECONDS))
         while buffers:
             try:
                 sent = self.socket.sendmsg(buffers[:MOST_BUFFERS])
@@ -67,7 +75,7 @@ class Wire:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
-            self._set_timeout(socket.SO_SNDTIMEO, min(left, RETRY_SECONDS))
+            self._limit_send(min(left, RETRY_SECONDS))
 
     def stop_reading(self) -> None:
         """Wake a thread that reads: it sees the end of the stream."""
@@ -89,6 +97,11 @@ class Wire:
         # The method of SSLSocket would take the TLS layer away under the thread that uses it.
         with suppress(OSError):
             socket.socket.shutdown(self.socket, how)
+
+    def _limit_send(self, seconds: float) -> None:
+        if seconds != self._send_seconds:
+            self._send_seconds = seconds
+            self._set_timeout(socket.SO_SNDTIMEO, seconds)
 
     def _set_timeout(self, option: int, seconds: float) -> None:
         microseconds = max(1_000, int(seconds * 1_000_000))  # 0 would be: for ever

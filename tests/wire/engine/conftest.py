@@ -14,9 +14,12 @@ from broker.dicom.limits import DicomLimits
 from broker.dicom.listener import DicomListener, services_by_class
 from broker.tls import TlsFiles, server_context
 from tests.kit.certificates import Authority
+from tests.kit.raw_dicom import IMPLICIT
 
 ANSWER = b"\x08\x00\x50\x00\x04\x00\x00\x00A123" + b"\x10\x00\x00\x40" + struct.pack("<I", 1_000) + b"x" * 1_000
 """Implicit VR Little Endian: an accession number and a long comment."""
+
+EXPLICIT_ANSWER = b"\x08\x00\x50\x00SH\x04\x00A123" + b"\x10\x00\x00\x40LT\xe8\x03" + b"x" * 1_000
 
 
 class Anybody:
@@ -47,13 +50,14 @@ class SmallServices:
         self.requests.append(request)
         assert request.dataset is not None
         request.dataset.read()
+        answer = ANSWER if request.context.transfer_syntax == IMPLICIT else EXPLICIT_ANSWER
         try:
             for _ in range(self.answers):
                 if request.cancelled():
                     self.cancelled.set()
                     yield Reply(0xFE00)
                     return
-                yield Reply(0xFF00, ANSWER)
+                yield Reply(0xFF00, answer)
             yield Reply(0x0000)
         finally:
             self.ended.set()

@@ -43,7 +43,7 @@ def test_echoscu_is_answered(call: Callable[..., str]) -> None:
 def test_findscu_gets_every_answer(call: Callable[..., str], services: SmallServices) -> None:
     services.answers = 200
 
-    said = call("findscu", "-xi", "-W", "-k", "AccessionNumber", "-k", "PatientName", "-to", "5")
+    said = call("findscu", "-W", "-k", "AccessionNumber", "-k", "PatientName", "-to", "5")
 
     assert said.count("Find Response") >= 200
 
@@ -51,7 +51,7 @@ def test_findscu_gets_every_answer(call: Callable[..., str], services: SmallServ
 def test_findscu_may_cancel(call: Callable[..., str], services: SmallServices) -> None:
     services.answers = 1_000_000
 
-    call("findscu", "-xi", "-W", "-k", "AccessionNumber", "--cancel", "3", "-to", "5")
+    call("findscu", "-W", "-k", "AccessionNumber", "--cancel", "3", "-to", "5")
 
     assert services.cancelled.wait(10)
 

@@ -91,7 +91,7 @@ def test_data_that_comes_with_the_request_came_too_early(open_door: OpenDoor, se
 
 
 def test_data_behind_a_release_is_aborted(open_door: OpenDoor) -> None:
-    with RawPeer(open_door().port).associate() as peer:
+    with RawPeer(open_door(association_seconds=0.3).port).associate() as peer:
         peer.send(RELEASE_RQ + echo_rq())
 
         assert peer.rest() in (abort(2), RELEASE_RP)  # AA-8 in Sta8, ignored in Sta13
@@ -157,9 +157,12 @@ def test_a_message_that_contradicts_itself_is_aborted(open_door: OpenDoor, messa
         (1, command_set(0x0020, 1, VERIFICATION), 0x0211),  # C-FIND where only C-ECHO was agreed on
         (5, command_set(0x0150, 1, PERFORMED, instance="1.2.3"), 0x0211),  # N-DELETE
         (7, command_set(0x0030, 1, CT_IMAGE), 0x0211),
+        (1, command_set(0x0030, 1), 0x0212),  # no SOP class
+        (1, command_set(0x0030, 1, WORKLIST), 0x0122),
+        (5, command_set(0x0120, 1, WORKLIST, instance="1.2.3"), 0x0118),
     ],
 )
-def test_an_operation_that_was_not_agreed_on_is_answered_and_the_association_goes_on(
+def test_a_command_that_was_not_agreed_on_is_answered_and_the_association_goes_on(
     open_door: OpenDoor, context_id: int, command: bytes, status: int
 ) -> None:
     with RawPeer(open_door().port).associate() as peer:
