@@ -167,7 +167,7 @@ class Broker:
                 files = TlsFiles(**named)
                 contexts[door] = server_context(files)
                 if validities(files.certificate)[0].ends < self.clock.now():
-                    # No reason to refuse the start: it is for its peers to say whether they still take it.
+                    # Whether it still counts is for its peers to say.
                     log.warning("tls.certificate_expired", door=door)
         return contexts
 

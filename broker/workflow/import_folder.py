@@ -37,6 +37,9 @@ log = structlog.get_logger()
 BATCH_FILES = 20
 PAUSE_SECONDS = 0.002
 """Measured: batches of 20 with this pause harm nobody's commits; without it a small commit waits 20 ms."""
+LEAST_FILES = 5
+LONG_SECONDS = 0.05
+"""A batch that took longer shows a machine that is busy: the next one is half as large, so that others wait less."""
 WAIT_SECONDS = 120.0
 """Longest wait for one batch, whatever else writes."""
 MOST_FILES = 1_000_000
@@ -137,7 +140,7 @@ def import_folder(
     """
     if order.rehearse:
         rehearsal = Rehearsal(database, site, clock)
-        _run(_Reader(order, site, clock, report, read), report, lambda requests: _told(rehearsal.decide(requests)))
+        _run(_Reader(order, site, clock, report, read), report, rehearsal.decide)
         return
     writer = Writer(database, largest_batch=BATCH_FILES)
     writer.start()
@@ -147,29 +150,30 @@ def import_folder(
         writer.stop(WAIT_SECONDS)
 
 
-_Answers = Callable[[], Sequence[ImportAnswer | BaseException]]
-_Write = Callable[[list[PlaceOrder]], _Answers]
+_Write = Callable[[list[PlaceOrder]], Sequence[ImportAnswer | BaseException]]
 
 
 def _run(reader: _Reader, report: ImportReport, write: _Write) -> None:
+    """Read a batch, write it, pause: nothing is read while the lock is held, which would make the others wait."""
     requests = reader.requests()
-    batch = list(islice(requests, BATCH_FILES))
-    while batch:
+    size = BATCH_FILES
+    while batch := list(islice(requests, size)):
+        began = time.monotonic()
         answers = write([request for _, request in batch])
-        following = list(islice(requests, BATCH_FILES))  # read while the batch is written
-        report.files += [_ended(name, one) for (name, _), one in zip(batch, answers(), strict=True)]
-        batch = following
+        is_long = time.monotonic() - began > LONG_SECONDS
+        size = max(LEAST_FILES, size // 2) if is_long else min(BATCH_FILES, size * 2)
+        report.files += [_ended(name, one) for (name, _), one in zip(batch, answers, strict=True)]
         time.sleep(PAUSE_SECONDS)
 
 
 def _writing(writer: Writer, database: Database, site: Site, clock: Clock) -> _Write:
     verb = import_worklist_verb(site, database.ids, clock)
 
-    def write(requests: list[PlaceOrder]) -> _Answers:
+    def write(requests: list[PlaceOrder]) -> Sequence[ImportAnswer | BaseException]:
         size_bytes = sum(len(request.message.raw) for request in requests)
         futures = writer.submit_together(verb, requests, size_bytes)
         give_up_at = time.monotonic() + WAIT_SECONDS
-        return lambda: [_result(future, give_up_at) for future in futures]
+        return [_result(future, give_up_at) for future in futures]
 
     return write
 
@@ -184,10 +188,6 @@ def _result(future: Future[Any], give_up_at: float) -> ImportAnswer | BaseExcept
     except Exception as fault:
         return fault
     return answer
-
-
-def _told(answers: Sequence[ImportAnswer]) -> _Answers:
-    return lambda: answers
 
 
 def _ended(name: str, answer: ImportAnswer | BaseException) -> ImportedFile:
