@@ -22,7 +22,7 @@ from broker.dicom.worklist import WorklistService
 from broker.hl7.frames import FrameLimits
 from broker.hl7.inbox import Inbox, InboxLimits
 from broker.hl7.listener import Hl7Listener, ListenerLimits
-from broker.service import Service
+from broker.service import Service, check_port
 from broker.settings import Settings
 from broker.site.profile import Site
 from broker.site.profile import load as load_profile
@@ -61,7 +61,11 @@ class Broker:
         began = time.time()
         try:
             raise_open_files()
+            self.settings.check_ports()
+            if not self.settings.data.exists():
+                self._check_ports()  # a start that fails makes no folder
             folder = self._hold_folder()
+            self._check_ports()
             site = load_profile(site_file(self.settings))
             database = self._open_database()
             self._prepare(site, database, began)
@@ -79,6 +83,12 @@ class Broker:
     @property
     def only_this_machine(self) -> bool:
         return self.settings.host in LOOPBACK
+
+    def _check_ports(self) -> None:
+        settings = self.settings
+        ports = (("HL7", settings.hl7_port), ("DICOM", settings.dicom_port), ("HTTP", settings.http_port))
+        for door, port in ports:
+            check_port(door, settings.host, port)
 
     def _hold_folder(self) -> DataFolder:
         folder = DataFolder(self.settings.data)

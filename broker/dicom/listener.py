@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import threading
 import time
 from collections.abc import Mapping
@@ -13,7 +12,7 @@ from broker.dicom.contract import Service
 from broker.dicom.dispatch import MODALITY_WORKLIST_FIND, PERFORMED_STEP, VERIFICATION
 from broker.dicom.stock import DicomLimits, PeerRules, StockServer, quiet_libraries, storage_classes
 from broker.dicom.verification import verify
-from broker.errors import AlreadyRunning, SettingsError
+from broker.service import cannot_listen
 
 ACCEPT_POLL_SECONDS = 0.1
 """How soon the accepting thread sees that it shall stop."""
@@ -66,11 +65,7 @@ class DicomListener:
         try:
             server = StockServer((self.host, self.port), self._ae_title, self._services, self._peers, self._limits)
         except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise AlreadyRunning("the DICOM port is in use", host=self.host, port=self.port) from None
-            raise SettingsError(
-                "the DICOM port cannot be opened", host=self.host, port=self.port, reason=error.strerror
-            ) from None
+            raise cannot_listen("DICOM", self.host, self.port, error) from None
         self.port = server.server_address[1]
         self._server = server
         self._thread = threading.Thread(
