@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import argparse
 import shutil
+import signal
 import sys
 import tempfile
 import time
@@ -26,6 +27,8 @@ WIDE = 180
 def main(arguments: Sequence[str] | None = None) -> int:
     """0 when all was measured; 1 when an answer was wrong or a measurement broke; 2 when a peer is missing."""
     options = _parser().parse_args(arguments)
+    # Told to end, it ends its servers first.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(FAILED))
     console = Console() if sys.stdout.isatty() else Console(width=WIDE)
     if options.list:
         for name, one in CATALOGUE.items():

@@ -30,7 +30,7 @@ def echo(run: Run) -> Iterator[Line]:
 
 def _echoes(run: Run, server: Server, quick: bool) -> list[float]:
     seconds = 0.5 if run.quick else 2.0
-    return lean.in_process(lean.echoes, server.port, server.called, quick=quick, most=5_000, seconds=seconds)  # type: ignore[no-any-return]
+    return lean.in_process(lean.echoes, server.port, server.called, quick=quick, most=5_000, seconds=seconds)
 
 
 def create(run: Run) -> Iterator[Line]:
@@ -91,7 +91,7 @@ def crowd(run: Run) -> Iterator[Line]:
 def _crowd(run: Run, server: Server, answers: int) -> lean.Crowd:
     seconds = 2.0 if run.quick else 10.0
     return lean.in_process(lean.crowd, server.port, server.called, QUERY_5.encoded(), answers,
-                           clients=CROWD, seconds=seconds)  # type: ignore[no-any-return]  # fmt: skip
+                           clients=CROWD, seconds=seconds)  # fmt: skip
 
 
 def echo_beside(run: Run) -> Iterator[Line]:

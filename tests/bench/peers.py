@@ -14,7 +14,7 @@ from contextlib import contextmanager
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeVar
 
 from tests.bench import stock, wire
 from tests.kit.dcmtk import find
@@ -24,6 +24,8 @@ STOP_SECONDS = 10.0
 PLUGIN = "libModalityWorklists.so"
 PLUGIN_FOLDERS = ("/usr/share/orthanc/plugins", "/usr/lib/orthanc", "/usr/local/share/orthanc/plugins")
 ORTHANC_THREADS = 4
+PORTS_TRIED = 3
+_Started = TypeVar("_Started", bound=Any)
 _SPAWN = multiprocessing.get_context("spawn")
 
 
@@ -86,25 +88,30 @@ FINDERS: Mapping[str, Callable[[], str]] = {
 @contextmanager
 def wlmscpfs(folder: Path, *, nodelay: bool = False) -> Iterator[Server]:
     """DCMTK's worklist server in one process. folder: holds a folder WL of worklist files."""
-    port = free_port()
-    program = [dcmtk("wlmscpfs"), "-q", "-s", "-dfr", "-csk", "-dhl", "-dfp", str(folder), str(port)]
-    with _program("wlmscpfs", program, port, "WL", nodelay) as server:
+
+    def command(port: int) -> list[str]:
+        return [dcmtk("wlmscpfs"), "-q", "-s", "-dfr", "-csk", "-dhl", "-dfp", str(folder), str(port)]
+
+    with _program("wlmscpfs", command, "WL", nodelay) as server:
         yield server
 
 
 @contextmanager
 def orthanc(folder: Path, work: Path, *, nodelay: bool = False) -> Iterator[Server]:
     """Orthanc with its sample worklist plugin and no limit of answers. folder: of worklist files."""
-    port = free_port()
     work.mkdir(parents=True, exist_ok=True)
-    settings = {
-        "Name": "bench", "StorageDirectory": str(work), "IndexDirectory": str(work), "HttpServerEnabled": False,
-        "DicomServerEnabled": True, "DicomAet": "ORTHANC", "DicomPort": port, "DicomCheckCalledAet": False,
-        "DicomAlwaysAllowFindWorklist": True, "DicomThreadsCount": ORTHANC_THREADS, "Plugins": [orthanc_plugin()],
-        "Worklists": {"Enable": True, "Database": str(folder), "FilterIssuerAet": False, "LimitAnswers": 0},
-    }  # fmt: skip
-    (work / "orthanc.json").write_text(json.dumps(settings), "utf-8")
-    with _program("Orthanc", [orthanc_program(), str(work / "orthanc.json")], port, "ORTHANC", nodelay) as server:
+
+    def command(port: int) -> list[str]:
+        settings = {
+            "Name": "bench", "StorageDirectory": str(work), "IndexDirectory": str(work), "HttpServerEnabled": False,
+            "DicomServerEnabled": True, "DicomAet": "ORTHANC", "DicomPort": port, "DicomCheckCalledAet": False,
+            "DicomAlwaysAllowFindWorklist": True, "DicomThreadsCount": ORTHANC_THREADS, "Plugins": [orthanc_plugin()],
+            "Worklists": {"Enable": True, "Database": str(folder), "FilterIssuerAet": False, "LimitAnswers": 0},
+        }  # fmt: skip
+        (work / "orthanc.json").write_text(json.dumps(settings), "utf-8")
+        return [orthanc_program(), str(work / "orthanc.json")]
+
+    with _program("Orthanc", command, "ORTHANC", nodelay) as server:
         yield server
 
 
@@ -136,14 +143,17 @@ def free_port() -> int:
 
 
 @contextmanager
-def _program(name: str, command: list[str], port: int, called: str, nodelay: bool) -> Iterator[Server]:
+def _program(name: str, command: Callable[[int], list[str]], called: str, nodelay: bool) -> Iterator[Server]:
     environment = {key: value for key, value in os.environ.items() if key != "TCP_NODELAY"}
     if nodelay:
         environment["TCP_NODELAY"] = "1"
-    process = subprocess.Popen(command, stdin=subprocess.DEVNULL, stdout=subprocess.DEVNULL,
-                               stderr=subprocess.DEVNULL, env=environment)  # fmt: skip
+
+    def start(port: int) -> subprocess.Popen[bytes]:
+        quiet = subprocess.DEVNULL
+        return subprocess.Popen(command(port), stdin=quiet, stdout=quiet, stderr=quiet, env=environment)
+
+    process, port = _started(name, called, start, lambda process: process.poll() is None)
     try:
-        _await(name, port, called, lambda: process.poll() is None)
         yield Server(name, port, called, process.pid)
     finally:
         process.terminate()
@@ -156,16 +166,35 @@ def _program(name: str, command: list[str], port: int, called: str, nodelay: boo
 
 @contextmanager
 def _process(name: str, serve: Callable[..., None], *arguments: Any) -> Iterator[Server]:
-    port = free_port()
-    process = _SPAWN.Process(target=serve, args=(port, *arguments), daemon=True)
-    process.start()
+    def start(port: int) -> Any:
+        process = _SPAWN.Process(target=serve, args=(port, *arguments), daemon=True)
+        process.start()
+        return process
+
+    process, port = _started(name, "ANY", start, lambda process: bool(process.is_alive()))
     try:
-        _await(name, port, "ANY", process.is_alive)
-        assert process.pid is not None
         yield Server(name, port, "ANY", process.pid)
     finally:
         process.kill()
         process.join(STOP_SECONDS)
+
+
+def _started(
+    name: str, called: str, start: Callable[[int], _Started], lives: Callable[[_Started], bool]
+) -> tuple[_Started, int]:
+    """A server that answers, and its port; another one when somebody was quicker to take the port."""
+    for attempt in range(PORTS_TRIED):
+        port = free_port()
+        process = start(port)
+        try:
+            _await(name, port, called, lambda: lives(process))  # noqa: B023 (called at once)
+            return process, port
+        except RuntimeError:
+            if lives(process):
+                process.kill()
+            if attempt == PORTS_TRIED - 1:
+                raise
+    raise AssertionError
 
 
 def _await(name: str, port: int, called: str, lives: Callable[[], bool]) -> None:

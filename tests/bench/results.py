@@ -69,7 +69,7 @@ def show(console: Console, lines: Sequence[Line], quick: bool) -> None:
     table = Table(title="Measured beside promised" + (" (quick run)" if quick else ""), title_justify="left")
     for name, justify in (("measurement", "left"), ("what", "left"), ("measured", "right"), ("promised", "right"),
                           ("", "left"), ("goal", "right"), ("figures", "left")):  # fmt: skip
-        table.add_column(name, justify=justify, overflow="fold")  # type: ignore[arg-type]
+        table.add_column(name, justify=justify, overflow="fold")
     last = ""
     for line in lines:
         if last and line.measurement != last:

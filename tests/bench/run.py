@@ -103,7 +103,7 @@ class Run:
         """Milliseconds of a query on one association; slow servers get a small fixed count."""
         most, seconds = self.counts(slow)
         return lean.in_process(lean.queries, server.port, server.called, query.encoded(), answers,
-                               quick=quick, most=most, seconds=seconds)  # type: ignore[no-any-return]  # fmt: skip
+                               quick=quick, most=most, seconds=seconds)  # fmt: skip
 
     def counts(self, slow: bool) -> tuple[int, float]:
         """How many at most, and for how many seconds."""
