@@ -23,6 +23,7 @@ from broker.dicom.engine.channel import Channel, Door
 from broker.dicom.limits import DicomLimits, PeerRules, RequestsInHand
 from broker.dicom.negotiation import offer_for, storage_classes
 from broker.dicom.verification import verify
+from broker.service import cannot_listen
 
 BACKLOG = 4_096
 """Connections that the system may hold for us; it takes the smaller of this and its own limit."""
