@@ -39,7 +39,8 @@ PAUSE_SECONDS = 0.002
 """Measured: batches of 20 with this pause harm nobody's commits; without it a small commit waits 20 ms."""
 LEAST_FILES = 5
 LONG_SECONDS = 0.05
-"""A batch that took longer shows a machine that is busy: the next one is half as large, so that others wait less."""
+"""A batch that took longer shows a machine that is busy: where writers queue for one lock (SQLite), the next one is
+half as large, so that others wait less."""
 WAIT_SECONDS = 120.0
 """Longest wait for one batch, whatever else writes."""
 MOST_FILES = 1_000_000
@@ -140,12 +141,13 @@ def import_folder(
     """
     if order.rehearse:
         rehearsal = Rehearsal(database, site, clock)
-        _run(_Reader(order, site, clock, report, read), report, rehearsal.decide)
+        _run(_Reader(order, site, clock, report, read), report, rehearsal.decide, WAIT_SECONDS)
         return
     writer = Writer(database, largest_batch=BATCH_FILES)
     writer.start()
     try:
-        _run(_Reader(order, site, clock, report, read), report, _writing(writer, database, site, clock))
+        long_seconds = LONG_SECONDS if database.dialect == "sqlite" else WAIT_SECONDS
+        _run(_Reader(order, site, clock, report, read), report, _writing(writer, database, site, clock), long_seconds)
     finally:
         writer.stop(WAIT_SECONDS)
 
@@ -153,14 +155,14 @@ def import_folder(
 _Write = Callable[[list[PlaceOrder]], Sequence[ImportAnswer | BaseException]]
 
 
-def _run(reader: _Reader, report: ImportReport, write: _Write) -> None:
+def _run(reader: _Reader, report: ImportReport, write: _Write, long_seconds: float) -> None:
     """Read a batch, write it, pause: nothing is read while the lock is held, which would make the others wait."""
     requests = reader.requests()
     size = BATCH_FILES
     while batch := list(islice(requests, size)):
         began = time.monotonic()
         answers = write([request for _, request in batch])
-        is_long = time.monotonic() - began > LONG_SECONDS
+        is_long = time.monotonic() - began > long_seconds
         size = max(LEAST_FILES, size // 2) if is_long else min(BATCH_FILES, size * 2)
         report.files += [_ended(name, one) for (name, _), one in zip(batch, answers, strict=True)]
         time.sleep(PAUSE_SECONDS)
