@@ -40,7 +40,7 @@ FIXED = (SCHEDULED_STEPS, "PatientName", "PatientID", "PatientBirthDate", "Patie
          "PerformedProcedureStepStartTime")  # fmt: skip
 """Attributes that an N-SET may not change: they are kept with the message and change no fact."""
 
-_TIME = re.compile(r"[0-2]\d(:?[0-5]\d(:?[0-6]\d(\.\d{1,6})?)?)?", re.ASCII)
+_TIME = re.compile(r"([01]\d|2[0-3])(:?[0-5]\d(:?([0-5]\d|60)(\.\d{1,6})?)?)?", re.ASCII)
 
 
 def parse(dataset: bytes, transfer_syntax_uid: str) -> Dataset:

@@ -10,6 +10,7 @@ from collections.abc import Mapping
 from enum import Enum
 
 from broker.domain.order import FINISHED, StepState
+from broker.domain.request import Cause, Refusal
 
 
 class Action(Enum):
@@ -71,6 +72,17 @@ CANCELLING = frozenset({Action.CANCEL, Action.DISCONTINUE})
 def row_of(table: Mapping[str, Row], control: str, status: str) -> Row | None:
     """The row for ORC-1 and ORC-5; None when ORC-1 is not in the table."""
     return table.get(f"{control}/{status}") or table.get(control)
+
+
+CODE_LENGTH = 10
+"""Characters of an unknown code that an answer repeats; ORC-1 has 2, or 3 in later versions."""
+
+
+def not_in_table(control: str, group: int) -> Refusal:
+    """An order control that no row names: the refusal says which, so that the sender can tell what to change."""
+    code = "".join(letter for letter in control if letter.isprintable())[:CODE_LENGTH]
+    words = f"order control {code} is not in the table" if code else "order control is empty"
+    return Refusal(Cause.ORDER_CONTROL, "ORC-1", group, words=words)
 
 
 def cell_of(state: StepState) -> str:

@@ -44,8 +44,9 @@ def decide(draft: OrderDraft, request: PlaceOrder) -> MessageAnswer:
     message = request.message
     first = draft.book.first_answers.get(repeat_key(message)) if message.control_id else None
     if first is not None:
-        _journal(draft, message, Outcome.DUPLICATE, f"repeat of message {first.message_id}", answers=first.message_id)
-        return MessageAnswer(first.message_id, first.answered_at, Outcome.DUPLICATE)
+        reason, answers = f"repeat of message {first.message_id}", first.message_id
+        own = _journal(draft, message, Outcome.DUPLICATE, reason, answers=answers)
+        return MessageAnswer(answers, first.answered_at, Outcome.DUPLICATE, journal_id=own.id)
     ended = _place(draft, request)
     if isinstance(ended, Refusal):
         draft.withdraw()
@@ -100,7 +101,7 @@ def _take(case: Case, request: OrderRequest) -> Refusal | None:
     """One order of the message."""
     row = order_control.row_of(case.rules.order_control, request.control, request.status)
     if row is None:
-        return Refusal(Cause.ORDER_CONTROL, "ORC-1", request.group)
+        return order_control.not_in_table(request.control, request.group)
     order = identity.find_order(case.draft, request, case.request.message.sender, case.book.issuers)
     if isinstance(order, Refusal):
         return order

@@ -58,7 +58,7 @@ class Cause(Enum):
     TRIGGER_EVENT = "unsupported trigger event"
     PROCESSING_ID = "unsupported processing id"
     VERSION = "unsupported version"
-    ORDER_CONTROL = "order control code is not in the table"
+    ORDER_CONTROL = "order control is not in the table"
     MISSING = "required value is missing"
     TOO_LONG = "value is too long"
     UNREADABLE = "value cannot be read"
@@ -76,16 +76,20 @@ class Refusal:
 
     subject  what it is about: a row key ("PatientID"), or one of "MSH-7" style paths where no row exists
     group    number of the order in its message, from 1; 0 when it is about the message or the patient
+    detail   what stands behind the cause's own words
+    words    what stands in their place; no patient data, nothing of any length
     """
 
     cause: Cause
     subject: str = ""
     group: int = 0
     detail: str = ""
+    words: str = ""
 
     @property
     def text(self) -> str:
-        return f"{self.cause.value}: {self.detail}" if self.detail else self.cause.value
+        said = self.words or self.cause.value
+        return f"{said}: {self.detail}" if self.detail else said
 
 
 def nowhere(refusal: Refusal) -> str:
@@ -202,9 +206,10 @@ class KeepMessage:
 class MessageAnswer:
     """What the door needs for its answer; a repeat gets the first one's facts, so that the answer is the same.
 
-    message_id   our journal id, from which the answer's own control id is made
+    message_id   our journal id, from which the answer's own control id is made; of a repeat, the first one's
     answered_at  when the (first) answer was decided, UTC
     refusal      None: accepted
+    journal_id   the repeat's own journal id; None where it is no repeat
     """
 
     message_id: int
@@ -213,3 +218,4 @@ class MessageAnswer:
     refusal: Refusal | None = None
     location: str = ""
     warnings: tuple[str, ...] = ()
+    journal_id: int | None = None

@@ -63,8 +63,6 @@ class Station:
 
     ae_title: str
     modalities: tuple[str, ...] = ()
-    name: str = ""
-    location: str = ""
 
 
 @dataclass(frozen=True, slots=True)

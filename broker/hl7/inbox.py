@@ -156,7 +156,7 @@ class Inbox:
         log.info(
             "hl7.message",
             peer=arrival.received.peer,
-            message=decided.message_id,
+            message=decided.journal_id or decided.message_id,
             outcome=decided.outcome.value,
             cause=decided.refusal.cause.name if decided.refusal else None,
         )

@@ -19,12 +19,10 @@ class StationSection(Section):
     """[stations.AE_TITLE]: once any station is named, an order may name only these."""
 
     modalities: list[ModalityWord] = Field(default_factory=list, description="empty: unknown, excludes nothing")
-    name: str = Field(default="", max_length=16)
-    location: str = Field(default="", max_length=16)
 
     def station(self, ae_title: str) -> Station:
         """The rules' value; `ae_title` is the table's name."""
-        return Station(ae_title, tuple(self.modalities), self.name, self.location)
+        return Station(ae_title, tuple(self.modalities))
 
 
 class StationRuleSection(Section):

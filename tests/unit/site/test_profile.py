@@ -64,7 +64,7 @@ def test_the_sample_says_what_its_comments_say() -> None:
         Authority(Issuer("HOSP", "1.2.276.0.76.3.1.99", "ISO"), 1, (Issuer("HOSPITAL"), Issuer("HIS"))),
     )
     assert rules.numbers.accession_prefix == "A"
-    assert rules.stations["CT_1"] == Station("CT_1", ("CT",), "", "Room 1")
+    assert rules.stations["CT_1"] == Station("CT_1", ("CT",))
     assert rules.station_rules[1] == StationRule({STEP + "Modality": "MR"}, ("MR_1", "MR_2"))
     assert rules.modality_rules[0] == ModalityRule({"RequestedProcedureCodeSequence.CodeValue": "CT*"}, "CT")
     assert rules.order_control["XO/DC"]["started"] == "discontinue"
