@@ -14,15 +14,13 @@ import structlog
 from broker.archive.files import ObjectFiles
 from broker.clock import Clock, SystemClock
 from broker.data_folder import DataFolder
-from broker.dicom.limits import DicomLimits
-from broker.dicom.listener import DicomListener, EngineServer, ServerMaker, services_by_class
-from broker.dicom.performed import PerformedService
-from broker.dicom.storage import StorageService
-from broker.dicom.worklist import WorklistService
+from broker.dicom.listener import EngineServer, ServerMaker
 from broker.hl7.frames import FrameLimits
 from broker.hl7.inbox import Inbox, InboxLimits
 from broker.hl7.listener import Hl7Listener, ListenerLimits
-from broker.service import Service
+from broker.processes.door import DicomDoor, build_door
+from broker.processes.supervisor import DicomProcesses
+from broker.service import CUT_SECONDS, Service, stop_together
 from broker.settings import Settings
 from broker.site.profile import Site
 from broker.site.profile import load as load_profile
@@ -31,22 +29,19 @@ from broker.store.writer import Writer
 from broker.web.app import WebServer, web_app
 from broker.workflow.keep_message import keep_message_verb
 from broker.workflow.place_order import place_order_verb
-from broker.workflow.record_performed import record_performed_verb
 from broker.workflow.reencode_steps import reencode_open_steps
-from broker.workflow.store_instance import store_instance_verb
-from broker.workflow.take_instance import Intake, sweep_objects
+from broker.workflow.take_instance import sweep_objects
 
 log = structlog.get_logger()
 
 OPEN_FILES = 65_536  # the usual soft limit of 1,024 is one busy morning of connections
-CUT_SECONDS = 0.5  # for each of: doors cut off after the grace time, the writer, the database
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
 class Broker:
     """One broker on one data folder. `ports` holds what was opened: {"hl7": n, "dicom": n, "http": n}.
 
-    dicom_server  the engine of the DICOM door; the tests run the same services on another one
+    dicom_server  the engine of the DICOM door where it is in this process; the tests run its services on another one
     """
 
     def __init__(
@@ -71,7 +66,7 @@ class Broker:
             site = load_profile(site_file(self.settings))
             database = self._open_database()
             self._prepare(site, database, began)
-            self._serve(site, database)
+            self._serve(site, database, folder)
             folder.tell_ports(self.ports)
         except BaseException:
             self.stop()
@@ -106,7 +101,7 @@ class Broker:
         log.info("app.steps_encoded_anew", count=reencode_open_steps(database, site, self.clock))
         sweep_objects(database, ObjectFiles(self.settings.data), began)
 
-    def _serve(self, site: Site, database: Database) -> None:
+    def _serve(self, site: Site, database: Database, folder: DataFolder) -> None:
         settings = self.settings
         writer = Writer(database, most_requests=settings.writer_requests, most_bytes=settings.writer_bytes)
         writer.start()
@@ -114,14 +109,14 @@ class Broker:
         doors: list[Service] = []
         self._undo.callback(stop_together, doors, settings.stop_grace_seconds - CUT_SECONDS)
         hl7 = self._hl7(site, database, writer)
-        dicom = self._dicom(site, database, writer)
-        probes = {part.name: part.ready for part in (writer, hl7, dicom)}
+        dicom = self._dicom(site, database, writer, folder)
+        probes = {part.name: part.ready for part in (writer, hl7, dicom)} | dicom.parts()
         probes["database"] = shared(database.answers)
         http = WebServer(web_app(probes), settings.host, settings.http_port)
         for door in (hl7, dicom, http):
             doors.append(door)
             door.start()
-            self.ports[door.name] = door.port
+            self.ports |= door.ports if isinstance(door, DicomDoor | DicomProcesses) else {door.name: door.port}
 
     def _hl7(self, site: Site, database: Database, writer: Writer) -> Hl7Listener:
         settings = self.settings
@@ -137,39 +132,18 @@ class Broker:
         limits = ListenerLimits(settings.hl7_connections, frames)
         return Hl7Listener(inbox, settings.host, settings.hl7_port, limits)
 
-    def _dicom(self, site: Site, database: Database, writer: Writer) -> DicomListener:
-        settings = self.settings
-        wait_seconds = settings.writer_wait_seconds
-        performed = record_performed_verb(site, database.ids)
-        stored = store_instance_verb(site, database.ids)
-        intake = Intake(database, writer, stored, ObjectFiles(settings.data), self.clock, wait_seconds)
-        services = services_by_class(
-            WorklistService(database, site),
-            PerformedService(writer, performed, self.clock, wait_seconds),
-            StorageService(intake),
-        )
-        limits = DicomLimits(
-            associations=settings.dicom_associations,
-            network_seconds=settings.dicom_network_seconds,
-            message_seconds=settings.dicom_message_seconds,
-            association_seconds=settings.dicom_association_seconds,
-        )
-        return DicomListener(
-            settings.host,
-            settings.dicom_port,
-            settings.ae_title,
-            services,
-            site.peers,
-            limits,
-            make_server=self._dicom_server,
-        )
+    def _dicom(self, site: Site, database: Database, writer: Writer, folder: DataFolder) -> DicomDoor | DicomProcesses:
+        if self.settings.dicom_processes:
+            return DicomProcesses(self.settings, site, folder.descriptor)
+        return build_door(self.settings, site, database, writer, self.clock, make_server=self._dicom_server)
 
     def _facts(self, site: Site, database: Database) -> dict[str, str]:
         """What listens where and on what it works, for the operator; the database without its password."""
-        host = self.settings.host
+        host, processes = self.settings.host, self.settings.dicom_processes
         return {
             "HL7 (MLLP)": f"{host}:{self.ports['hl7']}",
-            "DICOM": f"{host}:{self.ports['dicom']}, AE title {self.settings.ae_title}",
+            "DICOM": f"{host}:{self.ports['dicom']}, AE title {self.settings.ae_title}"
+            + (f", {processes} processes" if processes else ""),
             "HTTP": f"http://{host}:{self.ports['http']}/health/ready",
             "data folder": str(self.settings.data.resolve()),
             "database": database.dialect,
@@ -190,19 +164,6 @@ def raise_open_files() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def stop_together(doors: list[Service], grace_seconds: float) -> None:
-    """Close all doors at once, so that they share one grace time; returns when it has passed, at the latest."""
-    threads = [
-        threading.Thread(target=door.stop, args=(grace_seconds,), name=f"stop-{door.name}", daemon=True)
-        for door in reversed(doors)
-    ]
-    for thread in threads:
-        thread.start()
-    cut_at = time.monotonic() + grace_seconds + CUT_SECONDS
-    for thread in threads:
-        thread.join(max(0.0, cut_at - time.monotonic()))
 
 
 def _within(limit_seconds: float, work: Callable[[], None]) -> None:

@@ -9,8 +9,8 @@ import ssl
 import threading
 import time
 import warnings
-from collections.abc import Callable, Mapping
-from contextlib import suppress
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager, suppress
 from typing import Protocol
 
 import pydicom.config
@@ -89,7 +89,10 @@ ServerMaker = Callable[
 
 
 class EngineServer:
-    """Accepts connections and gives each a thread of our engine."""
+    """Accepts connections and gives each a thread of our engine.
+
+    listening  a socket that listens already, which other processes share: whoever made it shuts it; None: opened here
+    """
 
     def __init__(
         self,
@@ -99,9 +102,10 @@ class EngineServer:
         peers: PeerRules,
         limits: DicomLimits,
         tls: ssl.SSLContext | None = None,
+        listening: socket.socket | None = None,
     ) -> None:
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._listening = socket.create_server(address, family=family, backlog=BACKLOG)
+        self._is_shared = listening is not None
+        self._listening = listening or listen(address)
         self.in_hand = RequestsInHand()
         self._census = Census(limits)
         offer = offer_for(tuple(services))
@@ -120,6 +124,9 @@ class EngineServer:
                 if not self.in_hand.stopping:
                     time.sleep(NO_DESCRIPTOR_SECONDS)
                 continue
+            if self.in_hand.stopping:  # of a shared port: this one came before all had stopped
+                connection.close()
+                return
             try:
                 self._give_thread(connection, str(address[0]))
             except (OSError, RuntimeError) as error:
@@ -144,9 +151,8 @@ class EngineServer:
     def stop_accepting(self) -> None:
         """Close the listening socket; associations stay open, but new requests are refused."""
         self.in_hand.stopping = True
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-        self._listening.close()
+        if not self._is_shared:
+            shut(self._listening)
 
     def cut_associations(self, seconds: float) -> int:
         """Abort what is still open and end its threads; returns how many associations there were."""
@@ -200,14 +206,8 @@ class DicomListener:
         """Open the port. Raises AlreadyRunning when it is taken, SettingsError when it cannot be opened at all."""
         quiet_libraries()
         address = (self.host, self.port)
-        try:
+        with port_errors(*address):
             server = self._make_server(address, self._ae_title, self._services, self._peers, self._limits, self._tls)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise AlreadyRunning("the DICOM port is in use", host=self.host, port=self.port) from None
-            raise SettingsError(
-                "the DICOM port cannot be opened", host=self.host, port=self.port, reason=error.strerror
-            ) from None
         self.port = server.port
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, name="dicom-accept", daemon=True)
@@ -232,6 +232,30 @@ class DicomListener:
         """Who is connected, what was refused; None while it does not serve."""
         server = self._server
         return None if server is None else server.snapshot()
+
+
+def listen(address: tuple[str, int]) -> socket.socket:
+    """A socket that listens; port 0 takes a free one. raises OSError"""
+    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
+    return socket.create_server(address, family=family, backlog=BACKLOG)
+
+
+def shut(listening: socket.socket) -> None:
+    """Nobody connects any more, and threads that accept wake up, in every process that shares the socket."""
+    with suppress(OSError):
+        listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
+
+
+@contextmanager
+def port_errors(host: str, port: int) -> Iterator[None]:
+    """Say in our own words why a port cannot be opened."""
+    try:
+        yield
+    except OSError as error:
+        if error.errno == errno.EADDRINUSE:
+            raise AlreadyRunning("the DICOM port is in use", host=host, port=port) from None
+        raise SettingsError("the DICOM port cannot be opened", host=host, port=port, reason=error.strerror) from None
 
 
 def _tune(connection: socket.socket) -> None:

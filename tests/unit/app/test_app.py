@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.app import Broker, shared, site_file, stop_together
+from broker.app import Broker, shared, site_file
 from broker.data_folder import DataFolder
 from broker.errors import AlreadyRunning, SettingsError
+from broker.service import stop_together
 from broker.settings import Settings
 
 FREE = {"hl7_port": 0, "dicom_port": 0, "http_port": 0}
