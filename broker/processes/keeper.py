@@ -172,7 +172,7 @@ class Keeper:
             process.stdin.write(handover.line())
         except OSError:
             return
-        for line in _lines(process.stdout.fileno()):
+        for line in lines_of(process.stdout.fileno()):
             report = Report.read(line)
             with self._changed:
                 if report.failed:
@@ -205,11 +205,13 @@ def command() -> list[str]:
     return [sys.executable, *safe, "-m", "broker.processes.child"]
 
 
-def _lines(descriptor: int) -> Iterator[bytes]:
-    """Lines until the end, or until none has come for SILENT_SECONDS (START_SECONDS for the first)."""
+def lines_of(
+    descriptor: int, first_seconds: float = START_SECONDS, silent_seconds: float = SILENT_SECONDS
+) -> Iterator[bytes]:
+    """Lines until the end, or until the first has not come in its time, or another one for so long."""
     poll = select.poll()
     poll.register(descriptor, select.POLLIN)
-    left, limit = b"", START_SECONDS
+    left, limit = b"", first_seconds
     while poll.poll(limit * 1000):
         data = os.read(descriptor, READ_BYTES)
         if not data:
@@ -217,5 +219,5 @@ def _lines(descriptor: int) -> Iterator[bytes]:
         *lines, left = (left + data).split(b"\n")
         yield from lines
         if lines:
-            limit = SILENT_SECONDS
+            limit = silent_seconds
     log.error("dicom.process_silent", seconds=limit)
