@@ -143,7 +143,7 @@ class Broker:
         return {
             "HL7 (MLLP)": f"{host}:{self.ports['hl7']}",
             "DICOM": f"{host}:{self.ports['dicom']}, AE title {self.settings.ae_title}"
-            + (f", {processes} processes" if processes else ""),
+            + (f", {processes} process{'es' if processes > 1 else ''}" if processes else ""),
             "HTTP": f"http://{host}:{self.ports['http']}/health/ready",
             "data folder": str(self.settings.data.resolve()),
             "database": database.dialect,

@@ -48,6 +48,20 @@ def test_a_started_house_tells_its_ports_and_is_ready(house: Broker) -> None:
     assert body["parts"] == {"writer": True, "hl7": True, "dicom": True, "database": True}
 
 
+def test_processes_of_the_dicom_door_are_named_among_the_parts(tmp_path: Path) -> None:
+    broker = Broker(settings(tmp_path / "data", dicom_processes=1))
+    broker.start()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{broker.ports['http']}/health/ready", timeout=5) as answer:
+            parts = json.loads(answer.read())["parts"]
+    finally:
+        broker.stop()
+
+    assert parts == {"writer": True, "hl7": True, "dicom": True, "dicom process 1": True, "database": True}
+    assert "1 process" in broker.facts["DICOM"]
+    assert not is_open(broker.ports["dicom"])
+
+
 def test_a_stopped_house_is_closed_and_may_be_stopped_again(house: Broker) -> None:
     house.stop()
     house.stop()
