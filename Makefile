@@ -30,7 +30,7 @@ lint: $(VENV)/.installed-test ## ruff, mypy and the architecture tests
 	@$(VENV)/bin/python -m pytest -q tests/architecture
 
 .PHONY: docs
-docs: $(VENV)/.installed-test ## write anew what is generated: docs/settings.md and the files of schema/
+docs: $(VENV)/.installed-test ## write anew what is generated: docs/ and the files of schema/
 	@$(VENV)/bin/python -m tests.kit.generated
 
 .PHONY: clean

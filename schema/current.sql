@@ -56,7 +56,7 @@ CREATE TABLE patients (
     others TEXT NOT NULL,  -- further numbers as sent: [value, namespace, universal id, type]
     stamps TEXT NOT NULL,  -- latest times said of this record, by application/field
     created_at VARCHAR(27) COLLATE "C" NOT NULL,  -- when first heard of
-    updated_at VARCHAR(27) COLLATE "C" NOT NULL,  -- last change
+    updated_at VARCHAR(27) COLLATE "C" NOT NULL,  -- when the row was last written
     CONSTRAINT pk_patients PRIMARY KEY (id)
 );
 
@@ -105,7 +105,7 @@ CREATE TABLE orders (
     filler_issuer_id BIGINT,  -- who gave the filler number
     visit TEXT NOT NULL,  -- attributes that belong to the visit, by row key
     created_at VARCHAR(27) COLLATE "C" NOT NULL,  -- when first heard of
-    updated_at VARCHAR(27) COLLATE "C" NOT NULL,  -- last change
+    updated_at VARCHAR(27) COLLATE "C" NOT NULL,  -- time of its last event that changed something
     CONSTRAINT pk_orders PRIMARY KEY (id),
     CONSTRAINT uq_orders_sender_group_filler_number_filler_issuer_id UNIQUE (sender_group, filler_number, filler_issuer_id),
     CONSTRAINT fk_orders_patient_id FOREIGN KEY(patient_id) REFERENCES patients (id),
@@ -229,7 +229,7 @@ CREATE TABLE scheduled_steps (
     generated TEXT NOT NULL,  -- names of the values we filled in
     stamps TEXT NOT NULL,  -- latest times said of this record, by application/field
     received_at VARCHAR(27) COLLATE "C" NOT NULL,  -- when first heard of
-    updated_at VARCHAR(27) COLLATE "C" NOT NULL,  -- last change
+    updated_at VARCHAR(27) COLLATE "C" NOT NULL,  -- when the row was last written
     match_patient_id VARCHAR(64) COLLATE "C" NOT NULL,  -- Patient ID, to be matched
     match_patient_name VARCHAR(200) COLLATE "C" NOT NULL,  -- folded: case and accents removed
     match_accession VARCHAR(16) COLLATE "C" NOT NULL,  -- Accession Number, to be matched

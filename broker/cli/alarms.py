@@ -8,11 +8,12 @@ from typing import Annotated
 import typer
 
 from broker.cli.flags import STORE, takes_settings
-from broker.cli.output import print_json, print_table, remark
+from broker.cli.output import plain, print_json, print_table, remark
 from broker.cli.reading import opened
 from broker.clock import SystemClock
+from broker.domain.alarms import KINDS
 from broker.settings import Settings
-from broker.store.alarms import acknowledge, list_alarms
+from broker.store.alarms import StoredAlarm, acknowledge, list_alarms
 
 commands = typer.Typer(no_args_is_help=True, help="What a person must look at.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -31,16 +32,21 @@ def show_alarms(
     with opened(settings) as database, database.read() as tx:
         found = list_alarms(tx, acknowledged=everything, limit=limit)
     if json:
-        print_json(found)
+        print_json([plain(alarm) | {"to_do": _to_do(alarm)} for alarm in found])
     elif not found:
         remark("No alarms." if everything else "No open alarms.")
     else:
-        columns = ("Id", "Kind", "Subject", "Order", "Detail", "First (UTC)", "Last (UTC)", "Times", "Acknowledged by")
-        rows = [
-            (a.id, a.kind, a.subject, a.order_id, a.detail, a.first_at, a.last_at, a.count, a.acknowledged_by)
-            for a in found
-        ]
+        columns = ["Id", "Last (UTC)", "Times", "Kind", "Subject", "Order", "Detail", "What to do"]
+        rows = [[a.id, a.last_at, a.count, a.kind, a.subject, a.order_id, a.detail, _to_do(a)] for a in found]
+        if everything:
+            columns.append("Acknowledged by")
+            rows = [[*row, alarm.acknowledged_by] for row, alarm in zip(rows, found, strict=True)]
         print_table("", columns, rows)
+
+
+def _to_do(alarm: StoredAlarm) -> str:
+    kind = KINDS.get(alarm.kind)
+    return kind.to_do if kind else ""
 
 
 @commands.command("ack")

@@ -7,9 +7,10 @@ from typing import Annotated, Any
 import typer
 
 from broker.cli.flags import STORE, takes_settings
-from broker.cli.output import plain, print_json, print_table, remark
+from broker.cli.output import cell, plain, print_json, print_table, remark
 from broker.cli.reading import opened
-from broker.domain.request import Outcome
+from broker.domain.request import Cause, Outcome
+from broker.hl7.answers import ANSWERS
 from broker.hl7v2.charset import decode
 from broker.settings import Settings
 from broker.store.shown import ShownMessage, list_messages, message
@@ -35,8 +36,11 @@ def show_messages(
     elif not found:
         remark("No messages.")
     else:
-        columns = ("Id", "Received (UTC)", "Sender", "Type", "Control id", "Outcome", "Reason")
-        rows = [(m.id, m.received_at, m.sender, m.message_type, m.control_id, m.outcome, m.reason) for m in found]
+        columns = ("Id", "Received (UTC)", "Sender", "Type", "Control id", "Outcome", "Answer", "Reason")
+        rows = [
+            (m.id, m.received_at, m.sender, m.message_type, m.control_id, m.outcome, _answer(m), m.reason)
+            for m in found
+        ]
         print_table("", columns, rows)
 
 
@@ -59,10 +63,20 @@ def show_message(
         print_json(facts | {"text": text})
         return
     print_table(f"Message {found.id}", ("What", "Value"), list(facts.items()))
-    print_table("", ("Segment",), [(line,) for line in text.replace("\n", "\r").split("\r") if line])
+    for line in text.replace("\n", "\r").split("\r"):
+        if line:
+            print(cell(line))  # no box, no wrapping: to be copied
 
 
 def _without_bytes(found: ShownMessage) -> dict[str, Any]:
     facts: dict[str, Any] = plain(found)
     del facts["raw"]
-    return facts
+    return facts | {"answer": _answer(found)}
+
+
+def _answer(found: ShownMessage) -> str:
+    """MSA-1 of the answer, of a refusal with the code of ERR; a repeat got the first one's."""
+    if found.cause is None:
+        return "AA"
+    reply = ANSWERS[Cause[found.cause]]
+    return f"{reply.code} {reply.error}"

@@ -7,7 +7,7 @@ from typing import Annotated
 import typer
 
 from broker.cli.flags import STORE, takes_settings
-from broker.cli.output import cell, print_json, print_table, remark, wall_clock
+from broker.cli.output import cell, print_json, print_table, remark, state, wall_clock
 from broker.cli.reading import opened
 from broker.settings import Settings
 from broker.store.shown import find_order, list_orders
@@ -20,10 +20,15 @@ Limit = Annotated[int, typer.Option(min=1, max=100_000, help="At most this many,
 
 @commands.command("list")
 @takes_settings(*STORE)
-def show_orders(settings: Settings, limit: Limit = 50, json: Json = False) -> None:
+def show_orders(
+    settings: Settings,
+    patient: Annotated[str | None, typer.Option(metavar="ID", help="Only those of this patient number.")] = None,
+    limit: Limit = 50,
+    json: Json = False,
+) -> None:
     """List the orders that changed last."""
     with opened(settings) as database, database.read() as tx:
-        found = list_orders(tx, limit)
+        found = list_orders(tx, limit, patient)
     if json:
         print_json(found)
     elif not found:
@@ -49,7 +54,7 @@ def show_order(
     with opened(settings) as database, database.read() as tx:
         stories = [order_story(tx, order) for order in find_order(tx, number.strip())]
     if not stories:
-        remark(f"No order has the number {cell(number)}.")
+        remark(f"No order has the number {cell(number)}. By patient: mwl-broker orders list --patient ID")
         raise typer.Exit(1)
     if json:
         print_json(stories[0] if len(stories) == 1 else stories)
@@ -68,15 +73,15 @@ def print_story(story: OrderStory) -> None:
     )
     print_table(
         "Scheduled steps",
-        ("Step", "Procedure", "Accession", "State", "Held", "Modality", "Stations", "Start", "Description"),
+        ("Step", "Procedure", "Accession", "State", "Modality", "Stations", "Start", "Description"),
         [
-            (s.step_id, s.requested_procedure_id, s.accession_number, s.state, s.held, s.modality,
+            (s.step_id, s.requested_procedure_id, s.accession_number, state(s.state, s.held), s.modality,
              s.stations or "any", wall_clock(s.start_at), s.description)
             for s in story.steps
         ],
     )  # fmt: skip
-    rows = [(e.at, e.kind, e.step_id, _change(e), e.actor, _cause(e), _detail(e)) for e in story.events]
-    print_table("Timeline (UTC)", ("Time", "What", "Step", "Change", "By", "Cause", "Detail"), rows)
+    rows = [(e.at, e.kind, e.step_id, _by(e), what_happened(e)) for e in story.events]
+    print_table("Timeline (UTC)", ("Time", "What", "Step", "By", "Detail"), rows)
     _print_performed(story)
     if story.cut:
         remark("The timeline is longer; only its beginning is shown.")
@@ -86,10 +91,10 @@ def _print_performed(story: OrderStory) -> None:
     if story.performed_steps:
         print_table(
             "Performed steps",
-            ("Performed step", "State", "Modality", "Station", "Start", "End", "Images", "Step", "Linked by", "Sure"),
+            ("Performed step", "State", "Modality", "Station", "Start", "End", "Images", "Step", "Linked by"),
             [
                 (p.performed_id or p.sop_instance_uid, p.state, p.modality, p.station_ae_title,
-                 wall_clock(p.started_at), wall_clock(p.ended_at), p.image_count, p.step_id, p.how, p.sure)
+                 wall_clock(p.started_at), wall_clock(p.ended_at), p.image_count, p.step_id, f"{p.how} ({p.sure})")
                 for p in story.performed_steps
             ],
         )  # fmt: skip
@@ -107,15 +112,28 @@ def _print_performed(story: OrderStory) -> None:
         )
 
 
-def _change(event: ShownEvent) -> str:
-    if event.before and event.after:
-        return f"{event.before} \N{RIGHTWARDS ARROW} {event.after}"
-    return event.after or event.before or ""
+def _by(event: ShownEvent) -> str:
+    return event.actor if event.message_id is None else f"{event.actor}, message {event.message_id}"
 
 
-def _cause(event: ShownEvent) -> str:
-    return "" if event.message_id is None else f"message {event.message_id} ({event.control_id or 'no control id'})"
+WORDS = {"start_at": "start", "requested_procedure_id": "procedure", "step_id": "step", "study_uid": "study UID"}
+"""Facts of an event that people know by another name."""
 
 
-def _detail(event: ShownEvent) -> str:
-    return ", ".join(f"{key}: {cell(value)}" for key, value in event.detail.items())
+def what_happened(event: ShownEvent) -> str:
+    """An event's change of state and its facts in one line; whole UIDs are for --json."""
+    parts = [" \N{RIGHTWARDS ARROW} ".join(one for one in (event.before, event.after) if one)]
+    for key, value in event.detail.items():
+        word = WORDS.get(key, key)
+        if isinstance(value, dict):
+            was, now = (_fact(key, value.get(side)) for side in ("before", "after"))
+            parts.append(f"{word} {was} \N{RIGHTWARDS ARROW} {now}" if not key.endswith("_uid") else f"{word} changed")
+        elif key in ("changed", "confirmed"):
+            parts.append(f"{key}: {', '.join(cell(name).rpartition('.')[2] for name in value)}")
+        elif not key.endswith("_uid"):
+            parts.append(cell(value) if key == "reason" else f"{word}: {cell(value)}")
+    return "; ".join(part for part in parts if part)
+
+
+def _fact(key: str, value: object) -> str:
+    return (wall_clock(str(value)) if key == "start_at" and value else cell(value)) or "none"

@@ -64,6 +64,16 @@ def cell(value: Any) -> str:
     return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
 
 
+def state(word: str, held: str | None) -> str:
+    """A step's state, with the reason why no query shows it."""
+    return f"{word}, held: {held}" if held else word
+
+
+def counted(count: int, thing: str) -> str:
+    """ "1 message", "2 messages"."""
+    return f"{count} {thing}" if count == 1 else f"{count} {thing}s"
+
+
 def wall_clock(start: str | None) -> str:
     """YYYYMMDDHHMMSS as a person reads it."""
     if not start or len(start) < 12:

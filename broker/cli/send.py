@@ -10,7 +10,7 @@ from typing import Annotated
 
 import typer
 
-from broker.cli.output import cell, console, print_json, remark
+from broker.cli.output import cell, console, counted, print_json, remark
 from broker.errors import BrokerError, PeerFailed, UnreadableMessage
 from broker.hl7.sender import ANSWER_SECONDS, Answer, send, split_messages
 from broker.hl7v2.charset import decode
@@ -100,5 +100,5 @@ def _facts(name: str, answer: Answer) -> dict[str, object]:
 
 def _summarise(answers: list[Answer]) -> None:
     codes = Counter(answer.code or "no acknowledgement" for answer in answers)
-    counted = ", ".join(f"{count} {code}" for code, count in sorted(codes.items())) or "none answered"
-    remark(f"{len(answers)} messages: {counted}.")
+    by_code = ", ".join(f"{count} {code}" for code, count in sorted(codes.items())) or "none answered"
+    remark(f"{counted(len(answers), 'message')}: {by_code}.")

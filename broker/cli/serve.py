@@ -6,6 +6,8 @@ import os
 import signal
 import sys
 import threading
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
 
 import broker
 from broker import log
@@ -17,11 +19,16 @@ def serve(settings: Settings) -> None:
     from broker.app import Broker  # the whole house; commands that only read do without
 
     log.configure(settings.log)
-    told_to_stop = threading.Event()
+    told_to_stop, woken = threading.Event(), threading.Event()
+
+    def stop(*_: object) -> None:
+        told_to_stop.set()
+        woken.set()
+
     for number in (signal.SIGTERM, signal.SIGINT):
-        signal.signal(number, lambda *_: told_to_stop.set())
+        signal.signal(number, stop)
     house = Broker(settings)
-    house.start()
+    _start(house.start, woken)
     print(f"mwl-broker {broker.__version__}")
     for name, fact in house.facts.items():
         print(f"  {name:<14} {fact}")
@@ -32,6 +39,20 @@ def serve(settings: Settings) -> None:
     house.stop()
     print("Stopped.", flush=True)
     _end()
+
+
+def _start(start: Callable[[], None], woken: threading.Event) -> None:
+    """Start; `woken` before it is done ends the process: a start may wait for a lock, or migrate for long."""
+    pool = ThreadPoolExecutor(1, "start")
+    started = pool.submit(start)
+    pool.shutdown(wait=False)
+    started.add_done_callback(lambda _: woken.set())
+    woken.wait()
+    if not started.done():
+        # Nobody has been served, and a start bears to be killed at any moment.
+        print("Stopped before it was ready.", flush=True)
+        os._exit(0)
+    started.result()
 
 
 def _end() -> None:

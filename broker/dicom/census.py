@@ -14,7 +14,8 @@ from broker.dicom.limits import DicomLimits
 from broker.dicom.negotiation import LOCAL_LIMIT_EXCEEDED, TEMPORARY_CONGESTION, Rejection
 
 MOST_WAITING = 256
-"""Connections without an association; one more closes the oldest, so that silent ones keep nobody out."""
+"""Connections without an association; one more closes the oldest of the host that has most of them, so that silent
+ones keep nobody out, and those of other hosts least."""
 
 MOST_PEERS = 1_000
 """Peers that are remembered; the one that was seen longest ago is forgotten first."""
@@ -105,12 +106,19 @@ class Census:
         self._refused: Counter[str] = Counter()
 
     def arrives(self, connection: Connection) -> None:
-        """A connection without an association yet; the oldest such one goes when there are too many."""
+        """A connection without an association yet; another one goes when there are too many."""
         with self._lock:
             self._waiting[connection] = None
-            oldest = self._waiting.popitem(last=False)[0] if len(self._waiting) > MOST_WAITING else None
-        if oldest is not None:
-            oldest.cut("too many silent connections")
+            surplus = self._surplus() if len(self._waiting) > MOST_WAITING else None
+        if surplus is not None:
+            surplus.cut("too many silent connections")
+
+    def _surplus(self) -> Connection:
+        """The connection that goes; it is forgotten here."""
+        host = Counter(one.host for one in self._waiting).most_common(1)[0][0]
+        oldest = next(one for one in self._waiting if one.host == host)
+        del self._waiting[oldest]
+        return oldest
 
     def admit(self, connection: Connection, peer: Peer) -> Rejection | None:
         """Give an association its place, or say why there is none."""

@@ -38,6 +38,9 @@ def answer(services: Mapping[str, Service], request: Request) -> Iterator[Reply]
     if request.command not in COMMANDS.get(request.context.abstract_syntax, STORAGE_COMMANDS):
         yield Reply(Status.UNRECOGNIZED_OPERATION)
         return
+    if wrong := _wrong_class(request):
+        yield Reply(wrong, comment="the SOP class is not the presentation context's")
+        return
     try:
         for reply in service(request):
             yield reply
@@ -52,6 +55,16 @@ def answer(services: Mapping[str, Service], request: Request) -> Iterator[Reply]
         # Its text may hold values of the request: only its kind and place are logged.
         log.error("dicom.failed", error=type(error).__name__, place=_place(error), **_facts(request))
         yield failure(request.command)
+
+
+def _wrong_class(request: Request) -> Status | None:
+    """What is wrong with the SOP class that a command names; storage has a status of its own for it (PS3.4 B.2.3)."""
+    if request.sop_class_uid == request.context.abstract_syntax or request.command is Command.C_STORE:
+        return None
+    if not request.sop_class_uid:
+        return Status.MISTYPED_ARGUMENT
+    normalized = request.command in (Command.N_CREATE, Command.N_SET)
+    return Status.NO_SUCH_SOP_CLASS if normalized else Status.SOP_CLASS_NOT_SUPPORTED
 
 
 def _facts(request: Request) -> dict[str, object]:

@@ -29,11 +29,14 @@ from broker.errors import AlreadyRunning, SettingsError
 BACKLOG = 4_096
 """Connections that the system may hold for us; it takes the smaller of this and its own limit."""
 
-STACK_BYTES = 262_144
-"""Of an association's thread; address space, not memory."""
+STACK_BYTES = 524_288
+"""Of an association's thread: a dataset nested as deeply as the interpreter lets us read takes a quarter of it."""
 
 KEEPALIVE_SECONDS = 60
 """Silence after which the system asks whether the peer's machine is still there."""
+
+SEND_BUFFER_BYTES = 262_144
+"""What the system may hold of answers that a peer does not read; without a bound it takes megabytes for each."""
 
 CUT_SECONDS = 0.5
 """Time for A-ABORTs to leave and threads to end, after the grace time."""
@@ -259,9 +262,10 @@ def port_errors(host: str, port: int) -> Iterator[None]:
 
 
 def _tune(connection: socket.socket) -> None:
-    """An answer leaves at once (Nagle's algorithm off); a peer whose machine is gone is noticed."""
+    """An answer leaves at once (Nagle's algorithm off), little waits unread, a machine that is gone is noticed."""
     connection.setblocking(True)
     connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+    connection.setsockopt(socket.SOL_SOCKET, socket.SO_SNDBUF, SEND_BUFFER_BYTES)
     connection.setsockopt(socket.SOL_SOCKET, socket.SO_KEEPALIVE, 1)
     if hasattr(socket, "TCP_KEEPIDLE"):
         connection.setsockopt(socket.IPPROTO_TCP, socket.TCP_KEEPIDLE, KEEPALIVE_SECONDS)

@@ -6,6 +6,7 @@ from dataclasses import dataclass, field, replace
 
 from broker.domain import in_time
 from broker.domain.draft import Draft
+from broker.domain.holding import hold_event
 from broker.domain.identity import PatientKeys
 from broker.domain.order import Event, Patient, RequestedProcedure, ScheduledStep, Stamps, StepState
 from broker.domain.orderbook import OrderBook, OrderDraft
@@ -47,7 +48,8 @@ class Case:
 
     def stamps(self, order: OrderRequest) -> Stamps:
         message = self.request.message
-        return in_time.stamps_of(message.sender.application, order.order_time, message.message_time)
+        times = (order.order_time, message.message_time)
+        return in_time.stamps_of(message.sender.application, *times, message.received_at)
 
     def ended(self, outcome: Outcome, reason: str = "") -> None:
         self.outcomes.append(outcome)
@@ -55,8 +57,14 @@ class Case:
             self.reasons.append(reason)
 
     def event(self, kind: str, step: ScheduledStep, group: int, **facts: object) -> None:
-        event = Event(self.book.now, step.order_id, kind, self.actor, step.procedure_id, step.id, group=group)
-        self.draft.events.append(replace(event, **facts))  # type: ignore[arg-type]
+        self.draft.events.append(replace(self._bare(kind, step, group), **facts))  # type: ignore[arg-type]
+
+    def tell_hold(self, before: str | None, step: ScheduledStep, group: int) -> None:
+        """Say in the timeline that a step became held, or is held no longer. before: why it was held."""
+        self.draft.events += hold_event(self._bare("", step, group), before, step)
+
+    def _bare(self, kind: str, step: ScheduledStep, group: int) -> Event:
+        return Event(self.book.now, step.order_id, kind, self.actor, step.procedure_id, step.id, group=group)
 
     def keep(self, procedure: RequestedProcedure, step: ScheduledStep) -> None:
         """Put a step whose values the message gave."""

@@ -15,6 +15,10 @@ CANCEL_REMEMBERED = timedelta(hours=24)
 """How long a cancel that came before its order stops that order."""
 
 
+FUTURE = timedelta(hours=26)
+"""How far a sender's clock may be ahead of ours by its zone alone."""
+
+
 class Age(Enum):
     """A message's age against what is known."""
 
@@ -23,10 +27,16 @@ class Age(Enum):
     UNKNOWN = "unknown"
 
 
-def stamps_of(application: str, order_time: datetime | None, message_time: datetime | None) -> dict[str, str]:
-    """The stamps a message carries, by "application/field"; ISO text in UTC, which sorts as time does."""
+def stamps_of(
+    application: str, order_time: datetime | None, message_time: datetime | None, received_at: datetime
+) -> dict[str, str]:
+    """The stamps a message carries, by "application/field"; ISO text in UTC, which sorts as time does.
+
+    A stamp later than any zone explains is a wrong clock and counts as unreadable: it would supersede all that follows.
+    """
     fields = {"ORC-9": order_time, "MSH-7": message_time}
-    return {f"{application}/{field}": _text(at) for field, at in fields.items() if at is not None}
+    latest_possible = received_at + FUTURE
+    return {f"{application}/{field}": _text(at) for field, at in fields.items() if at and at <= latest_possible}
 
 
 def age(sent: Stamps, known: Stamps) -> Age:

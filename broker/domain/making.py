@@ -123,6 +123,7 @@ def new_step(case: Case, procedure: RequestedProcedure, request: OrderRequest, r
     if isinstance(step, Refusal):
         return step
     case.event("created", step, request.group, after=step.state.value, effect="update")
+    case.tell_hold(None, step, request.group)
     case.keep(procedure, step)
     case.ended(Outcome.HELD if step.held else Outcome.CREATED, f"held: {step.held}" if step.held else "")
     action = order_control.action_for(row, step.state)
@@ -146,7 +147,19 @@ def settle(
     """The step with modality, stations, start and hold settled anew from its values."""
     patient = merge(case.patient.values if case.patient else {}, case.request.patient.changes, type_1=frozenset())
     settled = settle_step(step, procedure, patient, case.sender_name, case.rules)
-    return replace(settled, group=request.group) if isinstance(settled, Refusal) else settled
+    if isinstance(settled, Refusal):
+        return replace(settled, group=request.group)
+    case.reasons += [text for text in unknown_stations(step, case.rules) if text not in case.reasons]
+    return settled
+
+
+def unknown_stations(step: ScheduledStep, rules: Rules) -> list[str]:
+    """What the journal says of stations that the sender named and the profile does not."""
+    sent = step.values.get(scheduling.STATION, [])
+    titles = [sent] if isinstance(sent, str) else sent
+    return [
+        f"station {title} is not in the profile" for title in titles if rules.stations and title not in rules.stations
+    ]
 
 
 def settle_step(

@@ -162,7 +162,7 @@ class Event:
 class Alarm:
     """Something a person must look at. One open alarm for each (kind, subject); repeats raise its count.
 
-    kind     "other-patient", "cancel-superseded", "cancel-unknown-order", "instance-conflict" ...
+    kind     one of broker/domain/alarms.py
     subject  ids of ours, accession, UIDs; never patient data
     """
 

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from enum import Enum
+from typing import Literal, get_args
 
 from broker.domain.order import FINISHED, StepState
 from broker.domain.request import Cause, Refusal
@@ -30,21 +31,36 @@ class Action(Enum):
     REFUSE = "refuse"
 
 
+MEANINGS: Mapping[Action, str] = {
+    Action.CREATE: "takes the order in and shows its steps",
+    Action.UPDATE: "takes every value of the message, the schedule included",
+    Action.DESCRIPTIVE: "takes what describes (names, codes, comments, accession, physicians); the schedule stays",
+    Action.VALUES: "takes every value; the step stays cancelled",
+    Action.REVIVE: "takes every value and puts the step back on the list; only a message newer than the cancel does",
+    Action.START: "the step begins: STARTED",
+    Action.COMPLETE: "the step is done: COMPLETED",
+    Action.COMPLETE_UNLESS_OPEN: "as complete; while a modality still reports work, it stays and an alarm is raised",
+    Action.CANCEL: "the step leaves the list: CANCELED",
+    Action.DISCONTINUE: "the begun step ends: DISCONTINUED",
+    Action.NOTHING: "accepts the message and changes nothing",
+    Action.REFUSE: "answers AE and changes nothing; of an order that nobody knows, a cancel is remembered for 24 hours",
+}
+"""What each action does, for those who write a row."""
+
 CELLS = ("unknown", "not_started", "started", "finished", "canceled")
 
 Row = Mapping[str, str]
 """One row: cell -> action."""
 
-ACTIONS_BY_CELL: Mapping[str, frozenset[str]] = {
-    "unknown": frozenset({"create", "nothing", "refuse"}),
-    "not_started": frozenset(
-        {"update", "descriptive", "start", "complete", "cancel", "discontinue", "nothing", "refuse"}
-    ),
-    "started": frozenset(
-        {"descriptive", "complete", "complete-unless-open", "discontinue", "cancel", "nothing", "refuse"}
-    ),
-    "finished": frozenset({"descriptive", "nothing", "refuse"}),
-    "canceled": frozenset({"values", "revive", "nothing", "refuse"}),
+Unknown = Literal["create", "nothing", "refuse"]
+NotStarted = Literal["update", "descriptive", "start", "complete", "cancel", "discontinue", "nothing", "refuse"]
+Started = Literal["descriptive", "complete", "complete-unless-open", "discontinue", "cancel", "nothing", "refuse"]
+Finished = Literal["descriptive", "nothing", "refuse"]
+Canceled = Literal["values", "revive", "nothing", "refuse"]
+
+ACTIONS_BY_CELL: Mapping[str, tuple[str, ...]] = {
+    cell: get_args(words)
+    for cell, words in zip(CELLS, (Unknown, NotStarted, Started, Finished, Canceled), strict=True)
 }
 """Which actions each cell may name; nothing reopens finished work."""
 
@@ -62,6 +78,8 @@ SHIPPED: Mapping[str, Row] = {
     "SC":      _row("refuse", "nothing",     "nothing",               "nothing",     "nothing"),
     "SC/IP":   _row("refuse", "start",       "nothing",               "nothing",     "nothing"),
     "SC/CM":   _row("refuse", "complete",    "complete-unless-open",  "nothing",     "nothing"),
+    "SC/CA":   _row("refuse", "cancel",      "refuse",                "nothing",     "nothing"),
+    "SC/DC":   _row("refuse", "cancel",      "discontinue",           "nothing",     "nothing"),
     "CA":      _row("refuse", "cancel",      "refuse",                "refuse",      "nothing"),
     "DC":      _row("refuse", "cancel",      "discontinue",           "refuse",      "nothing"),
 }  # fmt: skip

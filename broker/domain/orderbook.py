@@ -15,7 +15,7 @@ from broker.domain.rules import Rules
 
 @dataclass(frozen=True, slots=True)
 class RememberedCancel:
-    """A cancel that came before its order."""
+    """A cancel that came before its order. message_id: None until the message has its row in the journal."""
 
     sender_group: str
     application: str
@@ -24,6 +24,7 @@ class RememberedCancel:
     accession: str | None
     stamps: Stamps
     at: datetime
+    message_id: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -10,6 +10,8 @@ from dataclasses import replace
 
 from broker.domain import identity, in_time, order_control, scheduling
 from broker.domain.case import Case, touch
+from broker.domain.changes import detail_of
+from broker.domain.holding import hold_alarms
 from broker.domain.making import STATE_AFTER, new_order, new_procedure, new_step, settle
 from broker.domain.naming import name_order, name_procedure, name_step
 from broker.domain.order import (
@@ -52,10 +54,12 @@ def decide(draft: OrderDraft, request: PlaceOrder) -> MessageAnswer:
         draft.withdraw()
         location = request.locate(ended)
         entry = _journal(draft, message, Outcome.REJECTED, ended.text, cause=ended.cause, location=location)
+        draft.cancels = [replace(cancel, message_id=entry.id) for cancel in draft.cancels]
         return MessageAnswer(entry.id, entry.answered_at, Outcome.REJECTED, ended, location, request.warnings)
     outcome, reason = ended
     entry = _journal(draft, message, outcome, "; ".join(filter(None, (reason, *request.warnings))))
     draft.events = [replace(event, message_id=entry.id) for event in draft.events]
+    draft.alarms += hold_alarms(draft.events)
     return MessageAnswer(entry.id, entry.answered_at, outcome, warnings=request.warnings)
 
 
@@ -130,7 +134,8 @@ def _unknown(case: Case, request: OrderRequest, row: Row) -> Refusal | None:
         stop = _stopping_cancel(case, request)
         if stop is None:
             return _take_values(case, None, request, row)
-        case.draft.alarms.append(Alarm("order-after-cancel", f"order {placer or filler or accession}"))
+        detail = f"a cancel came before it (message {stop.message_id}) and is remembered for 24 hours; newer is taken"
+        case.draft.alarms.append(Alarm("order-after-cancel", f"order {placer or filler or accession}", detail=detail))
         case.ended(Outcome.SUPERSEDED, "a cancel of this order came before it")
         return None
     if action is Action.NOTHING:
@@ -176,6 +181,8 @@ def _take_values(case: Case, order: Order | None, request: OrderRequest, row: Ro
     said = modality if isinstance(modality, str) else None
     step = identity.find_step(case.draft, procedure, request, said, frozenset(case.named_steps)) if procedure else None
     if procedure and step:
+        if step.id in case.named_steps:
+            request = replace(request, step=scheduling.continued(step.values, request.step))
         return _change(case, order, procedure, step, request, row)
     if cancelled := _cancelled_since(case, order, request):
         _superseded(case, cancelled, request, row)
@@ -199,7 +206,8 @@ def _foreign_study_uid(case: Case, request: OrderRequest) -> Refusal | None:
     owners = identity.study_uid_owner(case.draft, request.study_uid)
     if not owners - ({case.patient.id} if case.patient else set()):
         return None
-    case.draft.alarms.append(Alarm("study-uid-of-other-patient", request.study_uid))
+    detail = "order message refused: the Study Instance UID is another patient's"
+    case.draft.alarms.append(Alarm("study-uid-of-other-patient", request.study_uid, detail=detail))
     return Refusal(
         Cause.OTHER_PATIENT, "StudyInstanceUID", request.group, "the Study Instance UID is another patient's"
     )
@@ -226,7 +234,8 @@ def _change(
     if action in (Action.UPDATE, Action.DESCRIPTIVE, Action.VALUES, Action.REVIVE):
         return _change_values(case, order, procedure, step, request, action)
     if action is Action.COMPLETE_UNLESS_OPEN and case.draft.forest.open_performed.get(step.id):
-        case.draft.alarms.append(Alarm("completed-while-performing", f"step {step.id}", step.order_id))
+        detail = "ORC-5 says complete; a performed step is still in progress"
+        case.draft.alarms.append(Alarm("completed-while-performing", f"step {step.id}", step.order_id, detail))
         action = Action.NOTHING
     stamped = replace(step, stamps=in_time.latest(step.stamps, case.stamps(request)))
     if action is Action.NOTHING:
@@ -244,7 +253,8 @@ def _change(
 def _superseded(case: Case, step: ScheduledStep, request: OrderRequest, row: Row) -> None:
     case.event("superseded", step, request.group)
     if order_control.cancels(row):
-        case.draft.alarms.append(Alarm("cancel-superseded", f"step {step.id}", step.order_id))
+        detail = f"{request.control} is older than what is known; the step stays {step.state.value}"
+        case.draft.alarms.append(Alarm("cancel-superseded", f"step {step.id}", step.order_id, detail))
     case.ended(Outcome.SUPERSEDED, "older than what is known")
 
 
@@ -284,7 +294,9 @@ def _change_values(
         touch(case.draft, case.draft.steps_of(procedure.id))
     case.keep(procedure_now, step_now)
     effect = "descriptive" if descriptive else "update"
-    case.event("unchanged" if same else "updated", step_now, request.group, effect=effect)
+    detail = detail_of((order, order_now), (procedure, procedure_now), (step, step_now))
+    case.event("unchanged" if same else "updated", step_now, request.group, effect=effect, detail=detail)
+    case.tell_hold(step.held, step_now, request.group)
     if action is Action.REVIVE:
         case.move(step_now, StepState.SCHEDULED, request.group)
         same = False

@@ -6,8 +6,10 @@ from dataclasses import replace
 
 from broker.domain import in_time
 from broker.domain.case import Case, touch
+from broker.domain.changes import changed_names, with_names
 from broker.domain.identity import Issuers, PatientKeys
 from broker.domain.order import OPEN, Patient, PatientIdentifier
+from broker.domain.request import Outcome
 from broker.domain.scheduling import merge
 
 
@@ -17,7 +19,7 @@ def update_patient(case: Case) -> None:
     if patient is None:
         return
     message = case.request.message
-    stamps = in_time.stamps_of(message.sender.application, None, message.message_time)
+    stamps = in_time.stamps_of(message.sender.application, None, message.message_time, message.received_at)
     if in_time.age(stamps, patient.stamps) is in_time.Age.OLDER:
         return
     values = merge(patient.values, case.request.patient.changes, type_1=case.rules.rows.type_1)
@@ -33,6 +35,23 @@ def update_patient(case: Case) -> None:
     if replace(updated, stamps=patient.stamps) != patient:
         orders = {order.id for order in case.draft.orders.values() if order.patient_id == patient.id}
         touch(case.draft, [s for s in case.draft.steps.values() if s.order_id in orders and s.state in OPEN])
+        if patient.id in case.draft.forest.patients:
+            _tell(case, patient, updated)
+
+
+def _tell(case: Case, before: Patient, after: Patient) -> None:
+    """The lines of this message name what changed of its patient, who was known before; never the values."""
+    names = changed_names(before.values, after.values)
+    if before.identifiers != after.identifiers:
+        names.add("PatientID")
+    if before.others != after.others:
+        names.add("OtherPatientIDsSequence")
+    told = {"created": "created", "updated": "updated", "unchanged": "updated"}
+    case.draft.events = [
+        replace(with_names(event, names), kind=told[event.kind]) if event.effect and event.kind in told else event
+        for event in case.draft.events
+    ]
+    case.ended(Outcome.UPDATED)
 
 
 def _identifiers(patient: Patient, keys: PatientKeys, issuers: Issuers) -> tuple[PatientIdentifier, ...]:

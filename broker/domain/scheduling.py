@@ -17,6 +17,8 @@ START_DATE = STEP + "ScheduledProcedureStepStartDate"
 START_TIME = STEP + "ScheduledProcedureStepStartTime"
 MODALITY = STEP + "Modality"
 STATUS = STEP + "ScheduledProcedureStepStatus"
+PROTOCOL_CODES = STEP + "ScheduledProtocolCodeSequence"
+DESCRIPTION = STEP + "ScheduledProcedureStepDescription"
 STEP_ID = STEP + "ScheduledProcedureStepID"
 
 SETTLED = frozenset({STATION, START_DATE, START_TIME, MODALITY, STATUS, STEP_ID})
@@ -42,6 +44,18 @@ def merge(known: Values, changes: Changes, *, type_1: frozenset[str], only: froz
         else:
             merged[key] = value
     return merged
+
+
+def continued(known: Values, changes: Changes) -> Changes:
+    """The changes of a further group that names the same step: one more protocol code (as RAD-4 senders do).
+
+    A step with several protocol codes comes as one OBR for each; its other values stand in each of them alike.
+    """
+    codes, more = known.get(PROTOCOL_CODES), changes.get(PROTOCOL_CODES)
+    if not isinstance(codes, list) or not isinstance(more, list):
+        return changes
+    rest = {key: value for key, value in changes.items() if key != DESCRIPTION}
+    return {**rest, PROTOCOL_CODES: codes + [code for code in more if code not in codes]}
 
 
 @dataclass(frozen=True, slots=True)

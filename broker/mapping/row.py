@@ -6,6 +6,7 @@ import difflib
 import re
 from collections.abc import Mapping
 from dataclasses import dataclass, field, replace
+from typing import Literal, get_args
 
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VM, dictionary_VR, tag_for_keyword
 from pydicom.datadict import keyword_dict as known_keywords
@@ -40,12 +41,17 @@ PROTECTED: Mapping[str, str] = {
 }  # fmt: skip
 """Rows that cannot be removed (required keys and type 1 attributes), with their return type (PS3.4 Table K.6-1)."""
 
-TRANSFORMS = ("text", "lines", "upper", "number", "quantity", "date", "time", "xpn", "xcn", "cnn", "code", "issuer",
-              "address", "phone")  # fmt: skip
-TAKES = ("first", "all", "every")
-MATCHES = ("none", "single", "name", "wildcard", "range", "datetime", "uid_list", "sequence")
-RETURNS = ("1", "1C", "2", "2C", "3")
-TOO_LONG = ("reject", "cut", "drop")
+Transform = Literal["text", "lines", "upper", "number", "quantity", "date", "time", "xpn", "xcn", "cnn", "code",
+                    "issuer", "address", "phone"]  # fmt: skip
+Take = Literal["first", "all", "every"]
+Match = Literal["none", "single", "name", "wildcard", "range", "datetime", "uid_list", "sequence"]
+Returns = Literal["1", "1C", "2", "2C", "3"]
+TooLong = Literal["reject", "cut", "drop"]
+TRANSFORMS: tuple[str, ...] = get_args(Transform)
+TAKES: tuple[str, ...] = get_args(Take)
+MATCHES: tuple[str, ...] = get_args(Match)
+RETURNS: tuple[str, ...] = get_args(Returns)
+TOO_LONG: tuple[str, ...] = get_args(TooLong)
 
 _MATCH_VRS = {
     "name": {"PN"},

@@ -119,9 +119,7 @@ def _timeline(story: Mapping[str, Any], ended: Ended, found: Sequence[str]) -> T
         table.add_column(column)
     for event in story["events"]:
         time = str(event["at"])[11:19]
-        change = " -> ".join(value for value in (event["before"], event["after"]) if value)
+        states = " -> ".join(value for value in (event["before"], event["after"]) if value)
+        change = states or str(event["detail"].get("reason", ""))
         table.add_row(*map(Text, (time, event["kind"], event["step_id"] or "", change, event["actor"])))
-    for step in story["steps"]:
-        if step["held"]:
-            table.add_row("", "held", Text(step["step_id"]), Text(step["held"]), "broker")
     return table

@@ -19,16 +19,14 @@ from broker.site.issuers import read_issuer
 from broker.site.model import Profile
 from broker.site.order_control import merged_table
 from broker.site.peers import Peers
+from broker.site.problems import explained, pointed
 from broker.site.rows import build_rows, sender_rows
-from broker.site.section import keys_at
 from broker.site.senders import Senders
 from broker.site.stations import check_known, check_rules
-from broker.site.toml import line_of, merge, parse_toml, read_toml
+from broker.site.toml import merge, parse_toml, read_toml
 from broker.site.zones import machine_zone, zone_named
 
 SHIPPED = "default.toml"
-MOST_PROBLEMS = 20
-"""Problems of one file that are told at once."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -87,9 +85,9 @@ def read(text: str, own: Mapping[str, Any], path: Path | None) -> Site:
         profile = Profile.model_validate(merged)
         return _site(profile, text, path)
     except ValidationError as error:
-        raise _explained(error, name, text) from None
+        raise explained(error, Profile, name, text) from None
     except SettingsError as error:
-        raise _pointed(error, name, text) from None
+        raise pointed(error, name, text) from None
 
 
 SETTLING = {"missing", "stations", "station_rules", "modality_rules"}
@@ -137,33 +135,3 @@ def _rules(profile: Profile, rows: RowSet, zone: ZoneInfo) -> Rules:
         order_control=merged_table(profile.order_control),
         rows=rows.facts(),
     )
-
-
-def _explained(error: ValidationError, name: str, text: str) -> SettingsError:
-    """Every problem that pydantic found, each with its line and what would be right."""
-    problems = []
-    for found in error.errors(include_url=False)[:MOST_PROBLEMS]:
-        path = [str(part) for part in found["loc"] if part != "[key]"]
-        key = ".".join(path) or "profile"
-        problems.append(f"{_place(text, key)}{key}: {_said(found, path)}")
-    return SettingsError("the site profile is wrong", file=name, problems="; ".join(problems))
-
-
-def _said(found: Any, path: list[str]) -> str:
-    """What is wrong, and what would be right, in pydantic's words where they are plain."""
-    if found["type"] == "extra_forbidden":
-        return f"unknown key; there are {', '.join(keys_at(Profile, path[:-1]))}"
-    if found["type"] == "value_error":
-        return f"must be {found['ctx']['error']}"
-    return str(found["msg"]).replace("Input should be", "must be")
-
-
-def _pointed(error: SettingsError, name: str, text: str) -> SettingsError:
-    key = str(error.facts.get("key", ""))
-    line = line_of(text, key) if text and key else None
-    return SettingsError(error.text, **{"file": name, **({"line": line} if line else {}), **error.facts})
-
-
-def _place(text: str, key: str) -> str:
-    line = line_of(text, key) if text else None
-    return f"line {line}, " if line else ""

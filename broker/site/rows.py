@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from json import dumps
-from typing import Any
+from typing import Any, Literal
 
 from pydantic import ConfigDict, Field
 
 from broker.errors import SettingsError
-from broker.mapping.row import PROTECTED, RowSpec, build_row
+from broker.mapping.row import PROTECTED, Match, Returns, RowSpec, Take, TooLong, Transform, build_row
 from broker.mapping.rows import RowSet
 from broker.site.section import Section
 
@@ -18,12 +18,12 @@ class SenderRowSection(Section):
     """[senders."...".rows.KEY]: how one sender's messages are read; what is returned stays the site's."""
 
     source: list[str] | None = None
-    take: str | None = None
+    take: Take | None = None
     follows: str | None = None
-    transform: str | None = None
+    transform: Transform | None = None
     unit: str | None = None
     values: dict[str, str] | None = None
-    too_long: str | None = None
+    too_long: TooLong | None = None
 
     def stated(self) -> dict[str, Any]:
         """What the table says."""
@@ -36,17 +36,17 @@ class RowSection(Section):
     model_config = ConfigDict(populate_by_name=False)
 
     source: list[str] = Field(default_factory=list, description="HL7 paths in order of preference, or @facts")
-    take: str = Field(
+    take: Take = Field(
         default="first", description="first, all (of the first source with a value) or every (of every source)"
     )
     follows: str = Field(default="", description="key of the row whose source decides which one counts here")
-    transform: str = "text"
+    transform: Transform = "text"
     unit: str = Field(default="", description="of a quantity, for example kg")
     values: dict[str, str] = Field(default_factory=dict, description='HL7 word = "DICOM term"; "*": other words')
     default: str = ""
-    match: str = "none"
-    returns: str = Field(default="3", alias="return", description="1, 1C, 2, 2C or 3")
-    too_long: str = Field(default="", description="reject, cut or drop")
+    match: Match = "none"
+    returns: Returns = Field(default="3", alias="return", description="DICOM type of the attribute in an answer")
+    too_long: TooLong | Literal[""] = Field(default="", description="empty: as the head of default.toml says")
     title: str = Field(default="", description="what people call it")
     vr: str = Field(default="", description="for a tag that the dictionary does not know")
     remove: bool = Field(default=False, description="true: the attribute has no row")

@@ -65,6 +65,7 @@ def _cancels(dialect: str) -> Select[Any]:
         c.accession_number,
         c.stamps,
         c["at"],
+        c.message_id,
     )
     named = [is_any(dialect, column, "numbers") for column in (c.placer_number, c.filler_number, c.accession_number)]
     return select(*columns).where(named[0] | named[1] | named[2], c["at"] >= bindparam("since")).order_by(c.id)
@@ -76,14 +77,14 @@ def keep_messages(tx: Connection, entries: Sequence[JournalEntry]) -> None:
         tx.execute(insert(messages), [_row(entry) for entry in entries])
 
 
-def keep_cancels(tx: Connection, ids: Ids, cancels: Sequence[tuple[int, RememberedCancel]]) -> None:
+def keep_cancels(tx: Connection, ids: Ids, cancels: Sequence[RememberedCancel]) -> None:
     """Remember cancels, each with the message that brought it."""
     if not cancels:
         return
     rows = [
         {
             "id": ids.next("remembered_cancels"),
-            "message_id": message_id,
+            "message_id": cancel.message_id,
             "at": cancel.at,
             "sender_group": cancel.sender_group,
             "application": cancel.application,
@@ -92,7 +93,7 @@ def keep_cancels(tx: Connection, ids: Ids, cancels: Sequence[tuple[int, Remember
             "accession_number": cancel.accession,
             "stamps": cancel.stamps,
         }
-        for message_id, cancel in cancels
+        for cancel in cancels
     ]
     tx.execute(insert(remembered_cancels), rows)
 

@@ -10,6 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
 
+from broker.domain.changes import NO_CHANGE
 from broker.domain.order import (
     OPEN,
     Alias,
@@ -226,7 +227,7 @@ _FORGET_STATIONS = delete(scheduled_stations).where(scheduled_stations.c.step_id
 def save_orders(
     tx: Connection, changed: Sequence[Order], known: set[int], issuer_ids: Mapping[Issuer, int], at: datetime
 ) -> None:
-    """Write orders; `known` are the ids of those that have a row."""
+    """Write orders; `known` are the ids of those that have a row. When they changed is told by `touch_orders`."""
     rows = [
         {
             "of_id": order.id,
@@ -237,11 +238,20 @@ def save_orders(
             "filler_number": order.filler.value if order.filler else None,
             "filler_issuer_id": issuer_ids[order.filler.issuer] if order.filler else None,
             "visit": order.visit,
-            "updated_at": at,
         }
         for order in changed
     ]
-    _write(tx, rows, known, _UPDATE_ORDER, {"created_at": at})
+    _write(tx, rows, known, _UPDATE_ORDER, {"created_at": at, "updated_at": at})
+
+
+def touch_orders(tx: Connection, known: set[int], events: Iterable[Event]) -> None:
+    """Keep when each order last changed: the time of its latest event that changed something."""
+    latest: dict[int, datetime] = {}
+    for event in events:
+        if event.kind not in NO_CHANGE and event.order_id in known:
+            latest[event.order_id] = max(event.at, latest.get(event.order_id, event.at))
+    if latest:
+        tx.execute(_UPDATE_ORDER, [{"of_id": number, "updated_at": latest[number]} for number in sorted(latest)])
 
 
 def save_procedures(

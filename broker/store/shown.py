@@ -107,10 +107,16 @@ def message(tx: Connection, message_id: int) -> ShownMessage | None:
     return ShownMessage(*row) if row else None
 
 
-def list_orders(tx: Connection, limit: int) -> list[ShownOrder]:
-    """The orders that changed last, newest first, at most `limit`."""
-    rows = tx.execute(_orders().order_by(orders.c.updated_at.desc(), orders.c.id.desc()).limit(limit)).all()
-    return _with_steps(tx, rows)
+def list_orders(tx: Connection, limit: int, patient: str | None = None) -> list[ShownOrder]:
+    """The orders that changed last, newest first, at most `limit`.
+
+    patient  only those of whom this number, present or former, names
+    """
+    query = _orders().order_by(orders.c.updated_at.desc(), orders.c.id.desc()).limit(limit)
+    if patient is not None:
+        named = select(patient_identifiers.c.patient_id).where(patient_identifiers.c.value == patient)
+        query = query.where(orders.c.patient_id.in_(named))
+    return _with_steps(tx, tx.execute(query).all())
 
 
 def find_order(tx: Connection, text: str, limit: int = 20) -> list[ShownOrder]:
@@ -130,15 +136,20 @@ def find_order(tx: Connection, text: str, limit: int = 20) -> list[ShownOrder]:
     return _with_steps(tx, rows)
 
 
-def list_steps(tx: Connection, limit: int, station: str | None = None) -> list[ShownStep]:
+def list_steps(
+    tx: Connection, limit: int, station: str | None = None, date: str | None = None
+) -> list[ShownStep]:
     """Open steps, held ones included, earliest first, at most `limit`.
 
     station  only those planned for this AE title, or open to any
+    date     YYYYMMDD: only those that start on this day
     """
     wanted: ColumnElement[bool] = scheduled_steps.c.state.in_([state.value for state in OPEN])
     if station is not None:
         planned = select(scheduled_stations.c.step_id).where(scheduled_stations.c.ae_title == station)
         wanted &= scheduled_steps.c.any_station | scheduled_steps.c.id.in_(planned)
+    if date is not None:
+        wanted &= scheduled_steps.c.start_at.between(f"{date}000000", f"{date}235959")
     return steps_where(tx, wanted, limit)
 
 

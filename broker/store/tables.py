@@ -112,7 +112,7 @@ patients = Table(
     Column("others", Json, nullable=False, comment="further numbers as sent: [value, namespace, universal id, type]"),
     Column("stamps", Json, nullable=False, comment="latest times said of this record, by application/field"),
     Column("created_at", Instant, nullable=False, comment="when first heard of"),
-    Column("updated_at", Instant, nullable=False, comment="last change"),
+    Column("updated_at", Instant, nullable=False, comment="when the row was last written"),
     comment="People, one row each.",
 )
 
@@ -141,7 +141,7 @@ orders = Table(
     reference("filler_issuer_id", "issuers.id", nullable=True, comment="who gave the filler number"),
     Column("visit", Json, nullable=False, comment="attributes that belong to the visit, by row key"),
     Column("created_at", Instant, nullable=False, comment="when first heard of"),
-    Column("updated_at", Instant, nullable=False, comment="last change"),
+    Column("updated_at", Instant, nullable=False, comment="time of its last event that changed something"),
     UniqueConstraint("sender_group", "filler_number", "filler_issuer_id"),
     comment="Imaging service requests.",
 )
@@ -183,7 +183,7 @@ scheduled_steps = Table(
     Column("generated", Json, nullable=False, comment="names of the values we filled in"),
     Column("stamps", Json, nullable=False, comment="latest times said of this record, by application/field"),
     Column("received_at", Instant, nullable=False, comment="when first heard of"),
-    Column("updated_at", Instant, nullable=False, comment="last change"),
+    Column("updated_at", Instant, nullable=False, comment="when the row was last written"),
     Column("match_patient_id", label(64), nullable=False, comment="Patient ID, to be matched"),
     Column("match_patient_name", label(200), nullable=False, comment="folded: case and accents removed"),
     Column("match_accession", label(16), nullable=False, comment="Accession Number, to be matched"),

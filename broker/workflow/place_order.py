@@ -63,8 +63,7 @@ def place_order_verb(site: Site, ids: Ids, clock: Clock) -> Verb:
         drafts: list[OrderDraft] = [decision.changes for decision in decisions]
         entries = [draft.journal for draft in drafts if draft.journal is not None]
         keep_messages(tx, entries)
-        cancels = [(draft.journal.id, cancel) for draft in drafts if draft.journal for cancel in draft.cancels]
-        keep_cancels(tx, ids, cancels)
+        keep_cancels(tx, ids, [cancel for draft in drafts for cancel in draft.cancels])
         save_drafts(tx, site.rows, ids, drafts, drafts[0].book.now)
 
     return Verb("place_order", keys_of, load, decide, apply)

@@ -13,13 +13,15 @@ from typing import Protocol
 import structlog
 
 from broker.clock import Clock
+from broker.domain.changes import detail_of
 from broker.domain.draft import Draft
+from broker.domain.holding import hold_alarms, hold_event
 from broker.domain.in_time import Age, age, latest, stamps_of
 from broker.domain.making import settle_step
 from broker.domain.order import NOT_STARTED, OPEN, Event, ScheduledStep, Stamps
 from broker.domain.request import PlaceOrder, ReceivedMessage, Refusal, Sender, Values
 from broker.domain.rules import Rules
-from broker.domain.scheduling import merge
+from broker.domain.scheduling import continued, merge
 from broker.hl7v2.reader import read
 from broker.mapping.messages.readers import READERS
 from broker.mapping.rows import RowSet
@@ -107,6 +109,7 @@ class _Values:
         self.visits: dict[int, Values] = {}
         self.patients: dict[int, tuple[Values, Stamps]] = {}
         self.senders: dict[int, str] = {}
+        self._last: dict[int, int] = {}
         self._kept: set[tuple[str, int]] = set()
 
     def take(self, event: ValueEvent, request: PlaceOrder | None) -> None:
@@ -116,7 +119,11 @@ class _Values:
         order = next(o for o in request.orders if o.group == event.group)
         only = self._rows.descriptive if event.effect == "descriptive" else None
         type_1 = self._rows.type_1
-        self.steps[event.step_id] = merge(self.steps.get(event.step_id, {}), order.step, type_1=type_1, only=only)
+        known = self.steps.get(event.step_id, {})
+        again = self._last.get(event.step_id) == event.message_id
+        self._last[event.step_id] = event.message_id
+        changes = continued(known, order.step) if again else order.step
+        self.steps[event.step_id] = merge(known, changes, type_1=type_1, only=only)
         self.visits[event.order_id] = merge(self.visits.get(event.order_id, {}), order.visit, type_1=type_1, only=only)
         sender = request.message.sender
         self.senders[event.step_id] = f"{sender.application}|{sender.facility}"
@@ -124,7 +131,8 @@ class _Values:
 
     def _take_patient(self, patient_id: int, request: PlaceOrder) -> None:
         known, stamps = self.patients.get(patient_id, ({}, {}))
-        sent = stamps_of(request.message.sender.application, None, request.message.message_time)
+        message = request.message
+        sent = stamps_of(message.sender.application, None, message.message_time, message.received_at)
         if age(sent, stamps) is not Age.OLDER:
             changed = merge(known, request.patient.changes, type_1=self._rows.type_1)
             self.patients[patient_id] = (changed, latest(stamps, sent))
@@ -154,7 +162,7 @@ def _settle(draft: Draft, site: Site, clock: Clock, step: ScheduledStep, sender:
         return
     draft.put(settled)
     if settled != step:
-        detail = {"held": settled.held or "", "modality": settled.modality or "", "stations": list(settled.stations)}
-        draft.events.append(
-            Event(clock.now(), step.order_id, "remapped", "broker", step.procedure_id, step.id, detail=detail)
-        )
+        event = Event(clock.now(), step.order_id, "remapped", "broker", step.procedure_id, step.id)
+        told = [replace(event, detail=detail_of((step, settled))), *hold_event(event, step.held, settled)]
+        draft.events += told
+        draft.alarms += hold_alarms(told)

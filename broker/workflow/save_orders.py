@@ -18,7 +18,7 @@ from broker.store.alarms import raise_alarms
 from broker.store.database import Transaction
 from broker.store.ids import Ids
 from broker.store.issuers import ensure_issuers
-from broker.store.orders import save_aliases, save_events, save_orders, save_procedures, save_steps
+from broker.store.orders import save_aliases, save_events, save_orders, save_procedures, save_steps, touch_orders
 from broker.store.patients import save_patients
 
 FOLDED_NAME_LENGTH = 200  # characters of the match column
@@ -101,7 +101,9 @@ def save_drafts(
     save_procedures(tx, list(last.procedures.values()), set(known.procedures), issuer_ids)
     save_steps(tx, list(last.steps.values()), known.steps, lambda step: step_columns(rows, last.tree(step)), at)
     save_aliases(tx, ids, [alias for draft in drafts for alias in draft.aliases], issuer_ids)
-    save_events(tx, ids, [event for draft in drafts for event in draft.events])
+    events = [event for draft in drafts for event in draft.events]
+    save_events(tx, ids, events)
+    touch_orders(tx, set(known.orders), events)
     raise_alarms(tx, [alarm for draft in drafts for alarm in draft.alarms], at)
 
 

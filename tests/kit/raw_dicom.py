@@ -114,7 +114,7 @@ class RawPeer:
         self.socket.connect(("127.0.0.1", port))
         self.socket.setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
         if context is not None:
-            self.socket = context.wrap_socket(self.socket)
+            self.socket = context.wrap_socket(self.socket, server_hostname="127.0.0.1")
 
     def __enter__(self) -> RawPeer:
         return self

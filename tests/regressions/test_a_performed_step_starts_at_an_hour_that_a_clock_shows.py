@@ -14,7 +14,9 @@ from broker.simulators.modality import performed_step
 START_TIME = int(Tag("PerformedProcedureStepStartTime"))
 
 
-@pytest.mark.parametrize(("time", "wrong"), [("240000", True), ("2900", True), ("120061", True), ("235960", False), ("00", False)])
+@pytest.mark.parametrize(
+    ("time", "wrong"), [("240000", True), ("2900", True), ("120061", True), ("235960", False), ("00", False)]
+)
 def test_a_performed_step_starts_at_an_hour_that_a_clock_shows(time, wrong):
     item, step = Dataset(), Dataset()
     step.Modality = "CT"

@@ -10,7 +10,6 @@ import ssl
 import time
 from collections import deque
 from collections.abc import Generator, Mapping
-from contextlib import suppress
 from dataclasses import dataclass
 from typing import BinaryIO, Never, cast
 
@@ -20,9 +19,9 @@ from broker.dicom.census import Census
 from broker.dicom.command_set import C_CANCEL, BadCommand, CommandSet
 from broker.dicom.contract import Command, Context, Peer, Reply, Request, Service
 from broker.dicom.dispatch import answer
-from broker.dicom.engine.association import EVENT_OF, Association, Event, State
+from broker.dicom.engine.association import EVENT_OF, Action, Association, Event, State
 from broker.dicom.engine.messages import CommandFragments, Ended, Exchange, IncomingDataset, WrongFragment
-from broker.dicom.engine.pdu import AbortReason, BadPdu, Pdu, PduReader, PduType, Pdv, data_pdus, reject_pdu
+from broker.dicom.engine.pdu import AbortReason, BadPdu, Pdu, PduReader, PduType, Pdv, fragment_room, reject_pdu
 from broker.dicom.engine.wire import TlsWire, Wire
 from broker.dicom.limits import OFFERED_PDU_BYTES, DicomLimits, PeerRules, RequestsInHand
 from broker.dicom.negotiation import REASONS, BadRequest, Offer, Rejection, agree, read_request, rejection
@@ -63,7 +62,7 @@ class Channel:
         self._body = b""
         self._begun_at = 0.0
         self._contexts: Mapping[int, Context] = {}
-        self._maximum_bytes = 0
+        self.room = 0
         self._peer = Peer("", "", host)
         self._is_admitted = False
         self._why_cut = ""
@@ -72,17 +71,18 @@ class Channel:
     def run(self) -> None:
         """Serve the connection to its end; never raises."""
         try:
-            self._connect()
-            self._associate()
-            while True:
-                self._serve(*self._next_command(time.monotonic() + self._door.limits.network_seconds))
-        except Ended:
-            pass
+            try:
+                self._connect()
+                self._associate()
+                while True:
+                    self._serve(*self._next_command(time.monotonic() + self._door.limits.network_seconds))
+            except Ended:
+                self._say_goodbye()
+        except OSError:
+            pass  # nobody is left to say goodbye to
         except Exception as error:  # the outermost call of the thread; its text may hold what a peer sent
             log.error("dicom.engine_failed", error=type(error).__name__, peer=self.host)
         finally:
-            with suppress(OSError):
-                self._say_goodbye()
             self._wire.close()
             self._door.census.leaves(self)
 
@@ -125,7 +125,7 @@ class Channel:
         self._is_admitted = True
         agreement = agree(request, self._door.offer)
         self._contexts = agreement.contexts
-        self._maximum_bytes = request.maximum_pdu_bytes
+        self.room = fragment_room(request.maximum_pdu_bytes)
         self._association.occurs(Event.ACCEPT, [agreement.answer])
         self._write_protocol()
         self._tell("accepted", contexts=len(agreement.contexts), tls=self._door.tls is not None)
@@ -291,9 +291,6 @@ class Channel:
         """One operation at a time is what was agreed on (PS3.7 D.3.3.3). raises Ended"""
         self._finish(Event.ABORT, "second request")
 
-    def pdus(self, context_id: int, data: bytes, *, command: bool) -> list[bytes]:
-        return data_pdus(context_id, data, self._maximum_bytes, command=command)
-
     def write(self, buffers: list[bytes]) -> None:
         """Send data; waits while the peer does not read, but not for ever. raises Ended"""
         if self._why_cut or self._association.is_over:
@@ -370,7 +367,9 @@ class Channel:
         if not self._is_released:
             self._wire.stop_writing()
         # What still comes is read: closing before would reset the connection and take our last words with it.
-        while self._association.state is State.CLOSING and (data := self._wire.receive(until - time.monotonic())):
+        while data := self._wire.receive(until - time.monotonic()):
             for pdu in self._reader.feed(data):
-                self._association.occurs(Event.INVALID_RECEIVED if isinstance(pdu, BadPdu) else EVENT_OF[pdu.type])
+                event = Event.INVALID_RECEIVED if isinstance(pdu, BadPdu) else EVENT_OF[pdu.type]
+                if self._association.occurs(event) is Action.AA_2:
+                    return
             self._association.outgoing.clear()

@@ -14,7 +14,7 @@ from typing import Never, Protocol
 
 from broker.dicom.command_set import C_CANCEL, COMMAND_BYTES, BadCommand, CommandSet, read_command_set, write_response
 from broker.dicom.contract import Reply
-from broker.dicom.engine.pdu import Pdv
+from broker.dicom.engine.pdu import Pdv, data_head, data_pdus
 from broker.errors import PeerFailed, UnreadableDataset
 
 WRITE_BYTES = 65_536
@@ -22,6 +22,9 @@ WRITE_BYTES = 65_536
 
 WRITE_BUFFERS = 1_000
 """Buffers that are gathered at most; systems take 1,024 in one write."""
+
+WRITE_SECONDS = 0.1
+"""Answers that come slowly leave after this time, few as they are."""
 
 MOST_FRAGMENTS = 1_000
 """Fragments of a command set."""
@@ -38,14 +41,14 @@ class Ended(Exception):
 
 
 class Line(Protocol):
-    """What messages need of their channel. All but pdus and has_more may raise Ended."""
+    """What messages need of their channel; its methods may raise Ended. room: bytes of one fragment, for the peer"""
+
+    room: int
 
     @property
     def has_more(self) -> bool: ...
 
     def next_fragment(self, context_id: int, deadline: float) -> Pdv: ...
-
-    def pdus(self, context_id: int, data: bytes, *, command: bool) -> list[bytes]: ...
 
     def write(self, buffers: list[bytes]) -> None: ...
 
@@ -120,30 +123,36 @@ class Exchange:
         self.context_id = context_id
         self._channel = channel
         self._dataset = dataset
+        self._room = channel.room
         self._buffers: list[bytes] = []
         self._size = 0
         self._heads: dict[int, bytes] = {}
         self._is_cancelled = False
-        self._look_at = time.monotonic() + LOOK_SECONDS
+        now = time.monotonic()
+        self._look_at = now + LOOK_SECONDS
+        self._send_at = now + WRITE_SECONDS
 
     def answer_with(self, replies: Generator[Reply, None, None]) -> None:
         """Send all replies, the last of which is final. raises Ended"""
         with closing(replies):
             for reply in replies:
-                if self._dataset and not self._dataset.is_whole:
+                if self._dataset and not self._is_whole:
                     self._dataset.drain()
                 self._gather(reply)
-                if self._size >= WRITE_BYTES or len(self._buffers) >= WRITE_BUFFERS:
+                is_much = self._size >= WRITE_BYTES or len(self._buffers) >= WRITE_BUFFERS
+                if is_much or time.monotonic() > self._send_at:
                     self._send()
-                    self._look()
-        if self._channel.has_more:
+                    if self._is_whole:
+                        self._look()
+        if self._channel.has_more and self._is_whole:
             self._look()
         self._send()
 
     def is_cancelled(self) -> bool:
         """True once a C-CANCEL has come, or nobody listens any more."""
         now = time.monotonic()
-        if self._is_cancelled or now < self._look_at or (self._dataset and not self._dataset.is_whole):
+        is_due = now >= self._look_at or self._channel.has_more
+        if self._is_cancelled or not is_due or not self._is_whole:
             return self._is_cancelled
         self._look_at = now + LOOK_SECONDS
         try:
@@ -152,31 +161,40 @@ class Exchange:
             self._is_cancelled = True
         return self._is_cancelled
 
+    @property
+    def _is_whole(self) -> bool:
+        """True when the request has come to its end: what comes now is something else."""
+        return self._dataset is None or self._dataset.is_whole
+
     def _gather(self, reply: Reply) -> None:
-        head = self._head(reply)
-        if reply.dataset:
-            buffers = self._channel.pdus(self.context_id, reply.dataset, command=False)
-            buffers[0] = head + buffers[0]
-            self._buffers += buffers
-            self._size += len(head) + len(reply.dataset)
+        dataset = reply.dataset
+        if reply.comment or reply.offending or reply.sop_instance_uid or reply.error_id is not None:
+            head = self._make_head(reply)
+        else:
+            # The usual reply: its command set is made once for each status.
+            known = reply.status if dataset else ~reply.status
+            found = self._heads.get(known)
+            head = self._heads[known] = self._make_head(reply) if found is None else found
+        self._size += len(head)
+        if not dataset:
+            self._buffers.append(head)
+            return
+        self._size += len(dataset)
+        if len(dataset) <= self._room:
+            self._buffers.append(head + data_head(self.context_id, len(dataset)))
+            self._buffers.append(dataset)
         else:
             self._buffers.append(head)
-            self._size += len(head)
+            self._buffers += data_pdus(self.context_id, dataset, self._room, command=False)
 
-    def _head(self, reply: Reply) -> bytes:
-        """The command set's PDUs; made once for each status of replies that say no more than it."""
-        is_plain = not (reply.comment or reply.offending or reply.sop_instance_uid or reply.error_id is not None)
-        known = reply.status if reply.dataset else ~reply.status
-        if is_plain and known in self._heads:
-            return self._heads[known]
+    def _make_head(self, reply: Reply) -> bytes:
+        """The PDUs of the command set."""
         command_set = write_response(self.command, reply)
-        head = b"".join(self._channel.pdus(self.context_id, command_set, command=True))
-        if is_plain:
-            self._heads[known] = head
-        return head
+        return b"".join(data_pdus(self.context_id, command_set, self._room, command=True))
 
     def _send(self) -> None:
         buffers, self._buffers, self._size = self._buffers, [], 0
+        self._send_at = time.monotonic() + WRITE_SECONDS
         self._channel.write(buffers)
 
     def _look(self) -> None:

@@ -178,21 +178,30 @@ def _pdvs(data: bytes | memoryview, position: int, end: int) -> Iterator[Pdv]:
         yield Pdv(context_id, bool(control & COMMAND), bool(control & LAST), bytes(data[start:position]))
 
 
-def data_pdus(context_id: int, data: bytes, maximum_bytes: int, *, command: bool) -> list[bytes]:
-    """A command set or a dataset as P-DATA-TF PDUs; a list of buffers, so that nothing is copied.
+def fragment_room(maximum_bytes: int) -> int:
+    """Bytes of a message that one PDU takes, even as fragments have to be (PS3.8 Annex E).
 
     maximum_bytes  the peer's maximum length, 0: no limit (PS3.8 D.1.1)
     """
-    room = (min(maximum_bytes or UNLIMITED_PDU_BYTES, UNLIMITED_PDU_BYTES) - _PDV_HEAD.size) & ~1
+    return (min(maximum_bytes or UNLIMITED_PDU_BYTES, UNLIMITED_PDU_BYTES) - _PDV_HEAD.size) & ~1
+
+
+def data_head(context_id: int, length: int, control: int = LAST) -> bytes:
+    """What precedes a fragment in a P-DATA-TF with one value; without control: the only fragment of a dataset."""
+    return _DATA_HEAD.pack(4, length + 6, length + 2, context_id, control)
+
+
+def data_pdus(context_id: int, data: bytes, room: int, *, command: bool) -> list[bytes]:
+    """A command set or a dataset as P-DATA-TF PDUs; buffers in order, so that nothing is copied. room: fragment_room"""
     kind = COMMAND if command else 0
     length = len(data)
     if length <= room:
-        return [_DATA_HEAD.pack(PduType.P_DATA, length + 6, length + 2, context_id, kind | LAST), data]
+        return [data_head(context_id, length, kind | LAST), data]
     buffers: list[bytes] = []
     for start in range(0, length, room):
         part = data[start : start + room]
         control = kind | LAST if start + room >= length else kind
-        buffers += (_DATA_HEAD.pack(PduType.P_DATA, len(part) + 6, len(part) + 2, context_id, control), part)
+        buffers += (data_head(context_id, len(part), control), part)
     return buffers
 
 

@@ -2,13 +2,18 @@
 
 from __future__ import annotations
 
+import select
 import socket
 import ssl
 import time
 from contextlib import suppress
+from math import ceil
 from struct import pack
 
 READ_BYTES = 65_536
+
+LONG_SECONDS = 10.0
+"""Longer waits are in whole seconds, so that one idle limit is told to the system once."""
 
 RETRY_SECONDS = 5.0
 """A write that the peer does not take is looked after so often, until its deadline."""
@@ -25,13 +30,16 @@ class Wire:
 
     def __init__(self, connection: socket.socket) -> None:
         self.socket = connection
-        self._set_timeout(socket.SO_SNDTIMEO, RETRY_SECONDS)
+        self._send_seconds = self._receive_seconds = 0.0
 
     def receive(self, seconds: float) -> bytes:
         """What comes within the time; b"" at the end of the stream. raises TimeoutError, OSError"""
         if seconds <= 0:
             raise TimeoutError
-        self._set_timeout(socket.SO_RCVTIMEO, seconds)
+        wanted = ceil(seconds) if seconds > LONG_SECONDS else seconds
+        if wanted != self._receive_seconds:
+            self._receive_seconds = wanted
+            self._set_timeout(socket.SO_RCVTIMEO, wanted)
         try:
             data = self.socket.recv(READ_BYTES)
         except BlockingIOError:
@@ -54,6 +62,7 @@ class Wire:
         The system's timeout counts for each call anew, so the whole has a deadline of its own.
         """
         deadline = 0.0
+        self._limit_send(min(seconds, RETRY_SECONDS))
         while buffers:
             try:
                 sent = self.socket.sendmsg(buffers[:MOST_BUFFERS])
@@ -66,7 +75,7 @@ class Wire:
             left = deadline - time.monotonic()
             if left <= 0:
                 raise TimeoutError
-            self._set_timeout(socket.SO_SNDTIMEO, min(left, RETRY_SECONDS))
+            self._limit_send(min(left, RETRY_SECONDS))
 
     def stop_reading(self) -> None:
         """Wake a thread that reads: it sees the end of the stream."""
@@ -89,6 +98,11 @@ class Wire:
         with suppress(OSError):
             socket.socket.shutdown(self.socket, how)
 
+    def _limit_send(self, seconds: float) -> None:
+        if seconds != self._send_seconds:
+            self._send_seconds = seconds
+            self._set_timeout(socket.SO_SNDTIMEO, seconds)
+
     def _set_timeout(self, option: int, seconds: float) -> None:
         microseconds = max(1_000, int(seconds * 1_000_000))  # 0 would be: for ever
         self.socket.setsockopt(socket.SOL_SOCKET, option, pack("@ll", *divmod(microseconds, 1_000_000)))
@@ -99,40 +113,54 @@ class Wire:
 
 
 class TlsWire(Wire):
-    """The same under TLS, with Python's deadlines. A read first takes what TLS has decrypted already."""
+    """The same under TLS, over a socket that never blocks; waiting is one poll. What TLS has read comes first."""
 
     def __init__(self, plain: Wire, context: ssl.SSLContext) -> None:
         self.socket: ssl.SSLSocket = context.wrap_socket(plain.socket, server_side=True, do_handshake_on_connect=False)
+        self._is_stopped = False
 
     def shake_hands(self, seconds: float) -> None:
         """raises TimeoutError, OSError"""
         self.socket.settimeout(seconds)
         self.socket.do_handshake()
+        self.socket.setblocking(False)
 
     def receive(self, seconds: float) -> bytes:
-        if seconds <= 0:
-            raise TimeoutError
-        self.socket.settimeout(seconds)
-        data = self.socket.recv(READ_BYTES)
+        until = time.monotonic() + seconds
+        data = self.look() if self.socket.pending() else None
+        while data is None and not self._is_stopped:
+            self._wait(select.POLLIN, until - time.monotonic())
+            data = None if self._is_stopped else self.look()
         self._acknowledge_quickly()
-        return data
+        return data or b""
 
     def look(self) -> bytes | None:
-        self.socket.settimeout(0.0)
         try:
             return self.socket.recv(READ_BYTES)
-        except (ssl.SSLWantReadError, ssl.SSLWantWriteError, BlockingIOError):
+        except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
             return None
 
     def send(self, buffers: list[bytes], seconds: float) -> None:
-        deadline = time.monotonic() + seconds
+        until = time.monotonic() + seconds
         rest = memoryview(b"".join(buffers))
         while rest:
-            left = deadline - time.monotonic()
-            if left <= 0:
-                raise TimeoutError
-            self.socket.settimeout(left)
-            rest = rest[self.socket.send(rest) :]
+            try:
+                rest = rest[self.socket.send(rest) :]
+            except (ssl.SSLWantReadError, ssl.SSLWantWriteError):
+                self._wait(select.POLLOUT, until - time.monotonic())
+
+    def stop_reading(self) -> None:
+        # TLS must not see this end of the stream: after it nothing could be written, no last word.
+        self._is_stopped = True
+        super().stop_reading()
+
+    def _wait(self, event: int, seconds: float) -> None:
+        if seconds <= 0:
+            raise TimeoutError
+        poller = select.poll()
+        poller.register(self.socket, event)
+        if not poller.poll(seconds * 1000):
+            raise TimeoutError
 
 
 def _unsent(buffers: list[bytes], sent: int) -> list[bytes]:

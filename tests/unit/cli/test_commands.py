@@ -11,9 +11,11 @@ from sqlalchemy import insert
 
 import broker
 from broker.cli import main as cli
+from broker.cli.orders import what_happened
 from broker.store import tables as t
 from broker.store.database import Database, open_database
-from tests.unit.cli.conftest import STUDY, a_message
+from broker.store.story import ShownEvent
+from tests.unit.cli.conftest import NOW, STUDY, a_message
 
 
 class Ran:
@@ -67,7 +69,8 @@ def test_an_unknown_id_is_said_and_ends_with_1(run, data: Path, command: tuple[s
 @pytest.mark.parametrize(
     "words",
     [("nonsense",), ("orders", "show"), ("orders", "list", "--limit", "many"), ("messages", "list", "--outcome", "odd"),
-     ("messages", "show", "A1"), ("serve", "--hl7-port", "70000"), ("serve", "--ae-title", "SEVENTEENLETTERS1"),
+     ("messages", "show", "A1"), ("worklist", "list", "--date", "today"),
+     ("serve", "--hl7-port", "70000"), ("serve", "--ae-title", "SEVENTEENLETTERS1"),
      ("hl7", "send", "no-such-file.hl7")],
     ids=" ".join,
 )  # fmt: skip
@@ -125,8 +128,24 @@ def test_a_story_for_people_names_what_happened_who_caused_it_and_what_is_held(r
     ran = run("orders", "show", "A1", "--data", stocked)
 
     assert ran.code == 0
-    for text in ("MÜLLER^ANNA", "SCHEDULED → STARTED", "dicom:CT1", "message 1 (C1)", "no modality", "other-patient"):
+    by = ("dicom:CT1", "hl7:RIS|HOSP, message 1")
+    for text in ("MÜLLER^ANNA", "SCHEDULED → STARTED", *by, "no modality", "other-patient"):
         assert text in ran.out
+
+
+def test_an_update_is_told_readably_and_without_uids() -> None:
+    detail = {
+        "start_at": {"before": "20260302101500", "after": "20260303083000"},
+        "stations": {"before": ["CT1"], "after": []},
+        "study_uid": {"before": STUDY, "after": "2.25.2"},
+        "changed": ["ScheduledProcedureStepSequence.ScheduledProcedureStepDescription"],
+    }
+    event = ShownEvent(NOW, "updated", "S1", None, None, "hl7:RIS|HOSP", "update", 1, "C1", detail)
+
+    assert what_happened(event) == (
+        "start 2026-03-02 10:15 → 2026-03-03 08:30; stations CT1 → none; study UID changed; "
+        "changed: ScheduledProcedureStepDescription"
+    )
 
 
 def test_a_number_of_several_orders_shows_them_all(run, stocked: Path, opened: Database) -> None:  # type: ignore[no-untyped-def]
@@ -149,6 +168,20 @@ def test_the_worklist_holds_open_steps_and_says_why_one_is_held(run, stocked: Pa
     assert [step["step_id"] for step in of_other] == ["S2"]
 
 
+@pytest.mark.parametrize(("date", "count"), [("20260302", 2), ("20260303", 0)])
+def test_the_worklist_of_one_day(run, stocked: Path, date: str, count: int) -> None:  # type: ignore[no-untyped-def]
+    assert len(run("worklist", "list", "--date", date, "--data", stocked, "--json").json) == count
+
+
+@pytest.mark.parametrize(("number", "found"), [("P1", [1]), ("P0", [1]), ("P", []), ("p1", []), ("P%", [])])
+def test_orders_are_found_by_an_exact_patient_number_a_former_one_too(  # type: ignore[no-untyped-def]
+    run, stocked: Path, number: str, found: list[int]
+) -> None:
+    orders = run("orders", "list", "--patient", number, "--data", stocked, "--json").json
+
+    assert [order["id"] for order in orders] == found
+
+
 def test_a_list_that_is_cut_says_so(run, stocked: Path) -> None:  # type: ignore[no-untyped-def]
     ran = run("worklist", "list", "--limit", 1, "--data", stocked)
 
@@ -163,7 +196,7 @@ def test_messages_are_listed_newest_first_and_by_outcome(run, stocked: Path, ope
     every = run("messages", "list", "--data", stocked, "--json").json
     rejected = run("messages", "list", "--outcome", "rejected", "--data", stocked, "--json").json
 
-    assert [message["id"] for message in every] == [2, 1]
+    assert [(message["id"], message["answer"]) for message in every] == [(2, "AE 101"), (1, "AA")]
     assert [(message["id"], message["reason"]) for message in rejected] == [(2, "no patient id")]
 
 
@@ -171,7 +204,8 @@ def test_a_message_is_shown_in_its_own_character_set(run, stocked: Path) -> None
     shown = run("messages", "show", 1, "--data", stocked)
     as_json = run("messages", "show", 1, "--data", stocked, "--json").json
 
-    assert "PID|1||P1||MÜLLER^ANNA" in shown.out
+    assert "PID|1||P1||MÜLLER^ANNA" in shown.out.splitlines()
+    assert as_json["answer"] == "AA"
     assert "MÜLLER^ANNA" in as_json["text"]
     assert as_json["outcome"] == "created"
 

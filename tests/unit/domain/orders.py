@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from broker.domain.identity import Issuers
-from broker.domain.order import Forest, ScheduledStep, StepState
+from broker.domain.order import Event, Forest, ScheduledStep, StepState
 from broker.domain.order_control import SHIPPED
 from broker.domain.orderbook import OrderBook
 from broker.domain.ordering import decide
@@ -69,7 +69,7 @@ def _number(said: str | Identifier | None) -> Identifier | None:
 
 
 class Ris:
-    """A sender whose messages are decided one after the other on one book."""
+    """A sender whose messages are decided one after the other on one book. told: events of the last message."""
 
     def __init__(self, rules: Rules = RULES, application: str = "RIS", facility: str = "HOSP") -> None:
         numbers = count(1)
@@ -85,6 +85,7 @@ class Ris:
         self.control_ids = count(1)
         self.alarms: list[str] = []
         self.events: list[str] = []
+        self.told: list[Event] = []
 
     def send(
         self,
@@ -116,6 +117,7 @@ class Ris:
         answer = decide(draft, request)
         self.alarms += [alarm.kind for alarm in draft.alarms]
         self.events += [event.kind for event in draft.events]
+        self.told = draft.events
         self.book.fold(draft)
         return answer
 

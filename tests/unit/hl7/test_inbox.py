@@ -136,7 +136,7 @@ def tiny_inbox(site: Site, store: Database, writer: Writer, verb: TinyVerb, seco
 
 @pytest.mark.parametrize("cause", Cause)
 def test_every_cause_has_an_answer(cause: Cause) -> None:
-    code, number = ANSWERS[cause]
+    code, number = ANSWERS[cause].code, ANSWERS[cause].error
 
     assert number in ERROR_TEXTS
     assert code == ("AR" if number in (100, 200, 201, 202, 203, 207) else "AE")

@@ -14,7 +14,7 @@ from pynetdicom.dsutils import encode
 
 from broker.dicom.command_set import BadCommand, read_command_set, write_response
 from broker.dicom.contract import Reply
-from broker.dicom.engine.pdu import data_pdus
+from broker.dicom.engine.pdu import data_pdus, fragment_room
 from tests.kit.raw_dicom import VERIFICATION, command_set, element
 from tests.kit.stock_messages import COMMAND_FIELDS, fragments
 from tests.kit.stock_messages import command_set as stock_command_set
@@ -90,8 +90,9 @@ def test_the_whole_message_is_what_pynetdicom_sends() -> None:
     reply = Reply(0xFF00, bytes(range(256)) * 40)
     read = read_command_set(encoded_request(C_FIND, 7, VERIFICATION, "", True))
 
-    ours = data_pdus(3, write_response(read, reply), 1_024, command=True)
-    ours += data_pdus(3, reply.dataset or b"", 1_024, command=False)
+    room = fragment_room(1_024)
+    ours = data_pdus(3, write_response(read, reply), room, command=True)
+    ours += data_pdus(3, reply.dataset or b"", room, command=False)
     theirs = [item for part in fragments(message, 3, reply, 1_024) for _, item in part.presentation_data_value_list]
 
     assert [ours[at][11:] + ours[at + 1] for at in range(0, len(ours), 2)] == theirs

@@ -93,9 +93,9 @@ def test_contexts_roles_and_lengths_are_agreed_on_as_pynetdicom_does(
     expected, expected_roles = negotiate_as_acceptor(theirs, ours, {UID(uid): role for uid, role in wanted.items()})
     agreement, answer = answer_to(pdu)
 
-    assert [
-        (one.context_id, one.result, one.transfer_syntax) for one in answer.presentation_context
-    ] == [(one.context_id, one.result, one.transfer_syntax[0]) for one in expected]
+    assert [(one.context_id, one.result, one.transfer_syntax) for one in answer.presentation_context] == [
+        (one.context_id, one.result, one.transfer_syntax[0]) for one in expected
+    ]
     assert {number: context.transfer_syntax for number, context in agreement.contexts.items()} == {
         one.context_id: one.transfer_syntax[0] for one in expected if one.result == 0
     }

@@ -23,6 +23,7 @@ from broker.dicom.engine.pdu import (
     Pdv,
     abort_pdu,
     data_pdus,
+    fragment_room,
     reject_pdu,
 )
 
@@ -151,7 +152,7 @@ def test_bytes_that_come_one_by_one_cost_no_more_than_the_pdu() -> None:
 def test_data_is_cut_to_the_peers_maximum_as_pynetdicom_reads_it(
     context_id: int, data: bytes, maximum: int, command: bool
 ) -> None:
-    stream = b"".join(data_pdus(context_id, data, maximum, command=command))
+    stream = b"".join(data_pdus(context_id, data, fragment_room(maximum), command=command))
 
     pdus = PduReader(1_048_576).feed(stream)
     values = [pdv for pdu in pdus if isinstance(pdu, Pdu) for pdv in pdu.pdvs]

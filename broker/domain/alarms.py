@@ -1,0 +1,59 @@
+"""What each kind of alarm means and what a person does about it; what people read of it is made from here."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True, slots=True)
+class AlarmKind:
+    """meaning: what happened and what the broker did. to_do: in a few words."""
+
+    meaning: str
+    to_do: str
+
+
+KINDS: Mapping[str, AlarmKind] = {
+    "other-patient": AlarmKind(
+        "A message, a performed step or an image names a known order but another patient. The message was refused; a "
+        "performed step or an image was kept and is linked to nothing.",
+        "find out whose it is; correct it in the RIS or at the modality and send it again",
+    ),
+    "patient-flagged": AlarmKind(
+        "A performed step or an image carries the order's patient number with another name or date of birth. It was "
+        "linked, because the number agrees.",
+        "compare the names; if it is another person, correct the number at its source",
+    ),
+    "study-uid-of-other-patient": AlarmKind(
+        "An order names a Study Instance UID that belongs to another patient's procedure. The message was refused.",
+        "let the RIS give the order a Study Instance UID of its own and send it again",
+    ),
+    "step-held": AlarmKind(
+        "A step lacks what the profile wants before it is shown. It is kept, and no worklist lists it.",
+        "send the missing value as a change (XO), or give the profile a rule for it",
+    ),
+    "order-after-cancel": AlarmKind(
+        "An order came after the cancel that names it, and is not newer than that cancel. It was not taken.",
+        "if it is wanted after all, send it again as a new order with a newer time",
+    ),
+    "cancel-superseded": AlarmKind(
+        "A cancel or discontinue is older than what is known of its step. The step stays as it is.",
+        "if it shall be cancelled, send the cancel again with a newer time",
+    ),
+    "completed-while-performing": AlarmKind(
+        "The order's side says a step is complete while a modality still reports work on it. The step stays STARTED "
+        "until the modality ends.",
+        "look whether the modality forgot to end its step",
+    ),
+    "performed-on-cancelled": AlarmKind(
+        "A modality began work on a cancelled step. What it did is kept and linked; the step stays CANCELED.",
+        "ask the modality's staff; order the examination anew if it counts",
+    ),
+    "instance-conflict": AlarmKind(
+        "An image came under a known SOP Instance UID with other bytes. The first one stays; the other is kept aside "
+        "(table instance_conflicts).",
+        "find out which is right, and which system gives UIDs twice",
+    ),
+}
+"""Every kind that is ever raised."""
