@@ -34,10 +34,10 @@ def show_orders(
     elif not found:
         remark("No orders.")
     else:
-        columns = ("Id", "Accession", "Placer", "Filler", "Patient ID", "Patient", "Status", "Steps", "Changed (UTC)")
+        columns = ("Id", "Accession", "Placer", "Filler", "Patient ID", "Patient", "Status", "Changed (UTC)")
         rows = [
             (o.id, o.accession_numbers, o.placer_number, o.filler_number, o.patient_id, o.patient_name, o.status,
-             o.steps, o.updated_at)
+             o.updated_at)
             for o in found
         ]  # fmt: skip
         print_table("", columns, rows)
@@ -73,7 +73,7 @@ def print_story(story: OrderStory) -> None:
     )
     print_table(
         "Scheduled steps",
-        ("Step", "Procedure", "Accession", "State", "Modality", "Stations", "Start", "Description"),
+        ("Step", "Procedure", "Accession", "State", "Modality", "Stations", "Start", "What"),
         [
             (s.step_id, s.requested_procedure_id, s.accession_number, state(s.state, s.held), s.modality,
              s.stations or "any", wall_clock(s.start_at), s.description)
@@ -91,9 +91,9 @@ def _print_performed(story: OrderStory) -> None:
     if story.performed_steps:
         print_table(
             "Performed steps",
-            ("Performed step", "State", "Modality", "Station", "Start", "End", "Images", "Step", "Linked by"),
+            ("Id", "State", "Station", "Start", "End", "Images", "Step", "Linked by"),
             [
-                (p.performed_id or p.sop_instance_uid, p.state, p.modality, p.station_ae_title,
+                (p.performed_id or p.sop_instance_uid, p.state, p.station_ae_title,
                  wall_clock(p.started_at), wall_clock(p.ended_at), p.image_count, p.step_id, f"{p.how} ({p.sure})")
                 for p in story.performed_steps
             ],

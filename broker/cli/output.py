@@ -9,10 +9,14 @@ from collections.abc import Iterable, Sequence
 from datetime import UTC, datetime
 from typing import Any
 
+from rich import box
+from rich.cells import cell_len
 from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+GAP = 2  # characters between two columns
+LONG_WORD = 24  # characters
 PIPE_COLUMNS = 250  # where nobody looks at a terminal, cells stay on one line
 
 
@@ -45,12 +49,40 @@ def plain(value: Any) -> Any:
 
 
 def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]]) -> None:
-    table = Table(title=Text(title) if title else None, title_justify="left", title_style="bold", header_style="bold")
-    for name in columns:
-        table.add_column(Text(name), overflow="fold")
-    for row in rows:
-        table.add_row(*(Text(cell(value)) for value in row))
-    console().print(table)
+    """Columns keep their words whole as long as the terminal is wide enough for that."""
+    texts = [[cell(value) for value in row] for row in rows]
+    out = console()
+    widths = _widths(list(zip(columns, *texts, strict=True)), out.width - GAP * (len(columns) - 1))
+    table = Table(title=Text(title) if title else None, title_justify="left", title_style="bold", header_style="bold",
+                  box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)  # fmt: skip
+    for name, width in zip(columns, widths, strict=True):
+        table.add_column(Text(name), overflow="fold", width=width)
+    for row in texts:
+        table.add_row(*map(Text, row))
+    out.print(table)
+    out.print()
+
+
+def _widths(columns: Sequence[Sequence[str]], room: int) -> Sequence[int | None]:
+    """The width of each column in so many characters: whole words, then whole cells, the narrow columns first.
+
+    returns  None for every column where there is no room for the words: they are folded then
+    """
+    words = [max(_longest_word(text) for text in column) for column in columns]
+    full = [max(map(cell_len, column)) for column in columns]
+    left = room - sum(words)
+    if left < 0:
+        return [None] * len(columns)
+    for place in sorted(range(len(columns)), key=lambda place: full[place] - words[place]):
+        more = min(left, full[place] - words[place])
+        words[place] += more
+        left -= more
+    return words
+
+
+def _longest_word(text: str) -> int:
+    """Words longer than most, like UIDs, may be broken."""
+    return min(LONG_WORD, max(map(cell_len, text.split()), default=0))
 
 
 def cell(value: Any) -> str:
@@ -66,7 +98,7 @@ def cell(value: Any) -> str:
 
 def state(word: str, held: str | None) -> str:
     """A step's state, with the reason why no query shows it."""
-    return f"{word}, held: {held}" if held else word
+    return f"{word} (held: {held})" if held else word
 
 
 def counted(count: int, thing: str) -> str:
