@@ -20,7 +20,7 @@ from broker.hl7.inbox import Inbox, InboxLimits
 from broker.hl7.listener import Hl7Listener, ListenerLimits
 from broker.processes.door import DicomDoor, build_door
 from broker.processes.supervisor import DicomProcesses
-from broker.service import CUT_SECONDS, Service, stop_together
+from broker.service import CUT_SECONDS, Service, check_port, stop_together
 from broker.settings import Settings
 from broker.site.profile import Site
 from broker.site.profile import load as load_profile
@@ -62,7 +62,11 @@ class Broker:
         began = time.time()
         try:
             raise_open_files()
+            self.settings.check_ports()
+            if not self.settings.data.exists():
+                self._check_ports()  # a start that fails makes no folder
             folder = self._hold_folder()
+            self._check_ports()
             site = load_profile(site_file(self.settings))
             database = self._open_database()
             self._prepare(site, database, began)
@@ -80,6 +84,12 @@ class Broker:
     @property
     def only_this_machine(self) -> bool:
         return self.settings.host in LOOPBACK
+
+    def _check_ports(self) -> None:
+        settings = self.settings
+        ports = (("HL7", settings.hl7_port), ("DICOM", settings.dicom_port), ("HTTP", settings.http_port))
+        for door, port in ports:
+            check_port(door, settings.host, port)
 
     def _hold_folder(self) -> DataFolder:
         folder = DataFolder(self.settings.data)

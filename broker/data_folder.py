@@ -37,11 +37,17 @@ class DataFolder:
         except BlockingIOError:
             holder = self._holder()
             self.give_back()
-            raise AlreadyRunning("another broker runs on this data folder", data=self.path, process=holder) from None
+            raise AlreadyRunning(
+                "another broker runs on this data folder",
+                data=self.path,
+                process=holder,
+                remedy="stop it, or take another --data",
+            ) from None
         except OSError as error:
             self.give_back()
+            reason = "is a file, not a folder" if self.path.is_file() else error.strerror
             raise SettingsError(
-                "the data folder cannot be used", setting="--data", data=self.path, reason=error.strerror
+                "the data folder cannot be used", setting="--data", data=self.path, reason=reason
             ) from None
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)

@@ -148,6 +148,15 @@ class Settings:
         return cls(**values)  # type: ignore[arg-type]
 
 
+    def check_ports(self) -> None:
+        """raises  SettingsError when two doors are to share a port"""
+        ports = {name: getattr(self, name) for name in ("hl7_port", "dicom_port", "http_port")}
+        for name, port in ports.items():
+            same = [flag_of(other) for other in ports if port and ports[other] == port]
+            if len(same) > 1 and flag_of(name) == same[0]:
+                raise SettingsError("two doors cannot share a port", port=port, settings=" and ".join(same))
+
+
 def variable_of(name: str) -> str:
     return PREFIX + name.upper()
 

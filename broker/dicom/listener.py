@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 import ssl
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Callable, Mapping
+from contextlib import suppress
 from typing import Protocol
 
 import pydicom.config
@@ -24,7 +23,7 @@ from broker.dicom.engine.channel import Channel, Door
 from broker.dicom.limits import DicomLimits, PeerRules, RequestsInHand
 from broker.dicom.negotiation import offer_for, storage_classes
 from broker.dicom.verification import verify
-from broker.errors import AlreadyRunning, SettingsError
+from broker.service import cannot_listen
 
 BACKLOG = 4_096
 """Connections that the system may hold for us; it takes the smaller of this and its own limit."""
@@ -209,8 +208,10 @@ class DicomListener:
         """Open the port. Raises AlreadyRunning when it is taken, SettingsError when it cannot be opened at all."""
         quiet_libraries()
         address = (self.host, self.port)
-        with port_errors(*address):
+        try:
             server = self._make_server(address, self._ae_title, self._services, self._peers, self._limits, self._tls)
+        except (OSError, UnicodeError) as error:
+            raise cannot_listen("DICOM", self.host, self.port, error) from None
         self.port = server.port
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, name="dicom-accept", daemon=True)
@@ -238,9 +239,19 @@ class DicomListener:
 
 
 def listen(address: tuple[str, int]) -> socket.socket:
-    """A socket that listens; port 0 takes a free one. raises OSError"""
-    family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-    return socket.create_server(address, family=family, backlog=BACKLOG)
+    """A socket that listens; port 0 takes a free one.
+
+    raises  OSError, UnicodeError as they come; socket.create_server would make all of them one kind
+    """
+    listening = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 def shut(listening: socket.socket) -> None:
@@ -248,17 +259,6 @@ def shut(listening: socket.socket) -> None:
     with suppress(OSError):
         listening.shutdown(socket.SHUT_RDWR)
     listening.close()
-
-
-@contextmanager
-def port_errors(host: str, port: int) -> Iterator[None]:
-    """Say in our own words why a port cannot be opened."""
-    try:
-        yield
-    except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise AlreadyRunning("the DICOM port is in use", host=host, port=port) from None
-        raise SettingsError("the DICOM port cannot be opened", host=host, port=port, reason=error.strerror) from None
 
 
 def _tune(connection: socket.socket) -> None:

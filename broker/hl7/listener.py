@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import threading
 from collections.abc import Coroutine
 from concurrent.futures import Future
@@ -13,8 +12,8 @@ from typing import Any, Protocol
 import structlog
 from hl7.mllp import HL7StreamReader, HL7StreamWriter, start_hl7_server
 
-from broker.errors import AlreadyRunning, SettingsError
 from broker.hl7.frames import CHUNK_BYTES, BrokenFrame, Fault, Frame, FrameLimits, FrameReader, Room
+from broker.service import cannot_listen
 
 log = structlog.get_logger()
 
@@ -89,10 +88,7 @@ class Hl7Listener:
             self._run(self._open()).result(START_SECONDS)
         except OSError as error:
             self._end_loop()
-            if error.errno == errno.EADDRINUSE:
-                raise AlreadyRunning("the HL7 port is in use", host=self._host, port=self._port) from None
-            reason = errno.errorcode.get(error.errno or 0, type(error).__name__)
-            raise SettingsError("cannot listen for HL7", host=self._host, port=self._port, reason=reason) from None
+            raise cannot_listen("HL7", self._host, self._port, error) from None
         log.info("hl7.listening", host=self._host, port=self._port)
 
     def stop(self, grace_seconds: float) -> None:

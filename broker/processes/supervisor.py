@@ -13,11 +13,11 @@ from collections.abc import Callable
 import structlog
 
 from broker.dicom.census import Snapshot, total
-from broker.dicom.listener import listen, port_errors, shut
+from broker.dicom.listener import listen, shut
 from broker.processes.door import openings
 from broker.processes.handover import Handover
 from broker.processes.keeper import START_SECONDS, Keeper
-from broker.service import CUT_SECONDS
+from broker.service import CUT_SECONDS, cannot_listen
 from broker.settings import Settings
 from broker.site.profile import Site
 
@@ -52,8 +52,10 @@ class DicomProcesses:
         """
         host = self._settings.host
         for opening in openings(self._settings):
-            with port_errors(host, opening.port):
+            try:
                 listening = listen((host, opening.port))
+            except (OSError, UnicodeError) as error:
+                raise cannot_listen("DICOM", host, opening.port, error) from None
             self._sockets[opening.name] = listening
             self.ports[opening.name] = int(listening.getsockname()[1])
         for keeper in self._keepers:

@@ -156,6 +156,9 @@ def open_database(url: str | None, data: Path, *, migrate: bool, lock_seconds: f
             database.backend.prepare()
         with database.write() as tx:
             prepare(tx, database.backend, migrate=migrate)
+    except DatabaseUnavailable as error:
+        database.close()
+        raise DatabaseUnavailable(error.text, **{**database.backend.where, **error.facts}) from error
     except BaseException:
         database.close()
         raise

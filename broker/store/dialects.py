@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import sqlite3
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from hashlib import blake2b
@@ -22,6 +22,7 @@ from broker.store.write_lock import write_lock
 
 READERS = 8  # connections: readers hold one for a few milliseconds only
 STATEMENT_SECONDS = 60.0  # PostgreSQL gives up a statement after this
+POSTGRES_PORT = 5432  # where a URL names none
 MIGRATION_SECONDS = 3600.0  # the same, for a statement of a migration
 IDLE_IN_TRANSACTION_SECONDS = 120.0  # PostgreSQL ends a transaction whose process has stopped
 WAL_BYTES = 64 * 1024 * 1024  # SQLite cuts its log back to this
@@ -41,6 +42,7 @@ class Fault(Enum):
 class Backend(Protocol):
     """One kind of database.
 
+    where             what it is, for an operator who must find it; never a password
     readers, writers  engines; readers are pooled, read-only and outside transactions
     queue             context in which a write transaction runs; may wait limit_seconds, raises DatabaseUnavailable
     prepare           once at opening, in the queue
@@ -52,6 +54,7 @@ class Backend(Protocol):
     """
 
     name: str
+    where: Mapping[str, object]
     readers: Engine
     writers: Engine
 
@@ -108,6 +111,7 @@ class SqliteBackend:
 
     def __init__(self, path: Path, lock_seconds: float) -> None:
         self.path = path
+        self.where: Mapping[str, object] = {"file": path}
         self._lock_path = path.with_name("write.lock")
         url = URL.create("sqlite", database=str(path))
         arguments = {"isolation_level": None, "check_same_thread": False, "timeout": lock_seconds}
@@ -179,6 +183,8 @@ class PostgresBackend:
 
     def __init__(self, url: URL, lock_seconds: float) -> None:
         url = url.set(drivername="postgresql+psycopg")
+        host = url.host or url.query.get("host", "this machine")
+        self.where: Mapping[str, object] = {"host": host, "port": url.port or POSTGRES_PORT}
         limits = {
             "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
             "lock_timeout": f"{max(1, round(lock_seconds * 1000))}ms",

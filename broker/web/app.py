@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import asyncio
-import errno
 import http
 import socket
 import threading
@@ -17,7 +16,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
-from broker.errors import AlreadyRunning, BrokerError
+from broker.errors import BrokerError
+from broker.service import cannot_listen
 from broker.web.health import Probes, health_routes
 
 log = structlog.get_logger()
@@ -61,7 +61,7 @@ class WebServer:
         self._socket: socket.socket | None = None
 
     def start(self) -> None:
-        """raises  AlreadyRunning when the port is taken, BrokerError when the address cannot be used"""
+        """raises  AlreadyRunning when the port is taken, SettingsError when the address cannot be used"""
         self._socket = _listen(self.host, self.port)
         self.port = self._socket.getsockname()[1]
         self._thread.start()
@@ -131,10 +131,7 @@ def _listen(host: str, port: int) -> socket.socket:
         family, _, _, _, address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         return socket.create_server((str(address[0]), int(address[1])), family=family, backlog=CONNECTIONS)
     except OSError as error:
-        if error.errno == errno.EADDRINUSE:
-            raise AlreadyRunning("the HTTP port is taken by another program", host=host, port=port) from None
-        reason = error.strerror or type(error).__name__
-        raise BrokerError("cannot listen for HTTP", host=host, port=port, reason=reason) from None
+        raise cannot_listen("HTTP", host, port, error) from None
 
 
 async def _problem(request: Request, error: HTTPException) -> JSONResponse:

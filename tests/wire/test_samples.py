@@ -12,7 +12,8 @@ from tests.kit.databases import KINDS
 from tests.kit.mllp import Answer
 from tests.kit.scanner import step_of
 
-SAMPLES = Path(__file__).parents[2] / "samples"
+TESTS = Path(__file__).parents[1]
+SAMPLES = TESTS.parent / "samples"
 
 
 @pytest.fixture(params=KINDS)
@@ -23,41 +24,52 @@ def own_broker(request, broker_with):
 
 def test_the_samples_tell_one_story_from_the_order_to_the_image(own_broker):
     def send(name: str) -> Answer:
-        used.add(f"{name}.hl7")
         return own_broker.send((SAMPLES / "hl7" / f"{name}.hl7").read_bytes())
 
-    used: set[str] = set()
     scanner = own_broker.scanner()
 
-    assert send("orm_o01_nw").code == "AA"
+    assert send("1_orm_o01_nw").code == "AA"
     assert step_of(scanner.item(AccessionNumber="ACC1001")).ScheduledProcedureStepStartDate == "20260302"
 
-    assert send("orm_o01_xo").code == "AA"
+    assert send("2_orm_o01_xo").code == "AA"
     assert step_of(scanner.item(AccessionNumber="ACC1001")).ScheduledProcedureStepStartDate == "20260303"
 
-    assert send("orm_o01_sc").code == "AA"
+    assert send("3_orm_o01_sc").code == "AA"
     assert own_broker.states("ACC1001") == ["STARTED"]
 
     assert scanner.store(pydicom.dcmread(SAMPLES / "dicom" / "brook_ct.dcm")) == [0x0000]
     assert [study["images"] for study in own_broker.show("ACC1001")["studies"]] == [1]
 
-    assert send("orm_o01_dc").code == "AA"
+    assert send("4_orm_o01_dc").code == "AA"
     assert own_broker.states("ACC1001") == ["DISCONTINUED"]
 
-    assert send("orm_o01_nw_two_procedures").code == "AA"
+    assert send("5_orm_o01_nw_two_procedures").code == "AA"
     assert [item.AccessionNumber for item in scanner.items(PatientID="4712")] == ["ACC1002", "ACC1003"]
 
-    assert send("orm_o01_ca").code == "AA"
+    assert send("6_orm_o01_ca").code == "AA"
     assert scanner.items(PatientID="4712") == []
 
-    assert send("orm_o01_nw_latin1").code == "AA"
+    assert send("7_orm_o01_nw_latin1").code == "AA"
     assert str(scanner.item(PatientID="4713").PatientName) == "Müßig^Jörg"
 
-    assert send("orm_o01_nw_plain").code == "AA"
+    assert send("8_orm_o01_nw_plain").code == "AA"
     assert scanner.item(PatientID="4714").AccessionNumber == "PO1005"
 
-    assert used == {path.name for path in (SAMPLES / "hl7").iterdir()}
-    assert [path.name for path in (SAMPLES / "dicom").iterdir()] == ["brook_ct.dcm"]
+
+def test_in_the_order_of_their_names_every_message_is_accepted(own_broker):
+    answers = {path.name: own_broker.send(path.read_bytes()).code for path in sorted((SAMPLES / "hl7").iterdir())}
+
+    assert set(answers.values()) == {"AA"}, answers
+    assert own_broker.alarms() == []
+
+
+def test_each_sample_is_used_by_a_test_and_told_in_the_readme():
+    told = (SAMPLES / "README.md").read_text("utf-8")
+    tests = "".join(path.read_text("utf-8") for path in TESTS.rglob("*.py"))
+    files = [path for folder in ("hl7", "dicom") for path in sorted((SAMPLES / folder).iterdir())]
+
+    assert [path.name for path in files if path.stem not in tests] == []
+    assert [path.name for path in files if f"{path.parent.name}/{path.name}" not in told] == []
 
 
 def test_the_sample_profile_is_a_profile():

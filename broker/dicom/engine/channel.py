@@ -269,6 +269,8 @@ class Channel:
 
     def look(self) -> list[CommandSet]:
         """Commands that have come meanwhile, without waiting. raises Ended"""
+        if self._association.is_over:
+            raise Ended
         try:
             data = self._wire.look()
         except OSError:
