@@ -6,7 +6,7 @@ import resource
 import ssl
 import threading
 import time
-from collections.abc import Callable, Mapping
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
 from typing import TypeVar
@@ -17,17 +17,13 @@ from broker.archive.files import ObjectFiles
 from broker.certificate_dates import validities
 from broker.clock import Clock, SystemClock
 from broker.data_folder import DataFolder, site_file
-from broker.dicom.limits import DicomLimits
-from broker.dicom.listener import DicomListener, EngineServer, ServerMaker, services_by_class
-from broker.dicom.performed import PerformedService
-from broker.dicom.request_counts import RequestCounts
-from broker.dicom.storage import StorageService
-from broker.dicom.verification import verify
-from broker.dicom.worklist import WorklistService
+from broker.dicom.listener import EngineServer, ServerMaker
 from broker.hl7.frames import FrameLimits
 from broker.hl7.inbox import Inbox, InboxLimits
 from broker.hl7.listener import Hl7Listener, ListenerLimits
-from broker.service import Service, check_port
+from broker.processes.door import DicomDoor, build_door
+from broker.processes.supervisor import DicomProcesses
+from broker.service import CUT_SECONDS, Service, check_port, stop_together
 from broker.settings import Settings
 from broker.site.profile import Site
 from broker.site.profile import load as load_profile
@@ -39,17 +35,12 @@ from broker.web.app import WebServer, web_app
 from broker.web.metrics import Sources
 from broker.workflow.keep_message import keep_message_verb
 from broker.workflow.place_order import place_order_verb
-from broker.workflow.record_performed import record_performed_verb
 from broker.workflow.reencode_steps import reencode_open_steps
-from broker.workflow.store_instance import store_instance_verb
-from broker.workflow.take_instance import Intake, sweep_objects
+from broker.workflow.take_instance import sweep_objects
 
 log = structlog.get_logger()
 
 OPEN_FILES = 65_536  # the usual soft limit of 1,024 is one busy morning of connections
-CUT_SECONDS = 0.5  # for each of: doors cut off after the grace time, the writer, the database
-TlsContexts = Mapping[str, ssl.SSLContext]
-"""By door: "hl7", "dicom"."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -57,7 +48,7 @@ class Broker:
     """One broker on one data folder. `ports` holds what was opened: {"hl7": n, "dicom": n, "http": n}, and
     "hl7_tls" and "dicom_tls" where they are.
 
-    dicom_server  the engine of the DICOM door; the tests run the same services on another one
+    dicom_server  the engine of the DICOM door where it is in this process; the tests run its services on another one
     """
 
     def __init__(
@@ -87,7 +78,7 @@ class Broker:
             tls = self._tls()
             database = self._open_database()
             self._prepare(site, database, began)
-            self._serve(site, database, tls)
+            self._serve(site, database, folder, tls)
             folder.tell_ports(self.ports)
         except BaseException:
             self.stop()
@@ -128,7 +119,7 @@ class Broker:
         log.info("app.steps_encoded_anew", count=reencode_open_steps(database, site, self.clock))
         sweep_objects(database, ObjectFiles(self.settings.data), began)
 
-    def _serve(self, site: Site, database: Database, tls: TlsContexts) -> None:
+    def _serve(self, site: Site, database: Database, folder: DataFolder, tls: ssl.SSLContext | None) -> None:
         settings = self.settings
         writer = Writer(database, most_requests=settings.writer_requests, most_bytes=settings.writer_bytes)
         writer.start()
@@ -136,40 +127,37 @@ class Broker:
         doors: list[Service] = []
         self._undo.callback(stop_together, doors, settings.stop_grace_seconds - CUT_SECONDS)
         inbox = self._inbox(site, database, writer)
-        requests = RequestCounts()
         hl7 = self._hl7(inbox, tls)
-        dicom = self._dicom(site, database, writer, requests, tls)
-        probes = {writer.name: writer.ready}
-        probes |= {door.name: door.ready for door in hl7} | {door.name: door.ready for door in dicom}
+        dicom = self._dicom(site, database, writer, folder)
+        probes = {part.name: part.ready for part in (writer, *hl7, dicom)} | dicom.parts()
         probes["database"] = shared(database.answers)
         sources = Sources(
-            dicom={door.name: door.snapshot for door in dicom},
+            dicom={dicom.name: dicom.snapshot},
             hl7={door.name: door.snapshot for door in hl7},
             writer=writer.snapshot,
-            dicom_requests=requests.snapshot,
             hl7_messages=inbox.outcomes.snapshot,
             steps=shared(partial(_counted, database, steps_by_state)),
             alarms=shared(partial(_counted, database, open_alarms)),
         )
         http = WebServer(web_app(probes, sources), settings.host, settings.http_port)
-        opened: list[Hl7Listener | DicomListener | WebServer] = [*hl7, *dicom, http]
+        opened: list[Hl7Listener | DicomDoor | DicomProcesses | WebServer] = [*hl7, dicom, http]
         for door in opened:
             doors.append(door)
             door.start()
-            self.ports[door.name] = door.port
+            self.ports |= door.ports if isinstance(door, DicomDoor | DicomProcesses) else {door.name: door.port}
 
-    def _tls(self) -> TlsContexts:
-        """The contexts of the TLS ports that are wanted, by door; raises SettingsError naming setting or file."""
-        contexts: dict[str, ssl.SSLContext] = {}
-        for door in ("hl7", "dicom"):
-            named = self.settings.tls(door)
-            if named is not None:
-                files = TlsFiles(**named)
-                contexts[door] = server_context(files)
-                if validities(files.certificate)[0].ends < self.clock.now():
-                    # Whether it still counts is for its peers to say.
-                    log.warning("tls.certificate_expired", door=door)
-        return contexts
+    def _tls(self) -> ssl.SSLContext | None:
+        """The context of the HL7 door's TLS port; the DICOM door makes its own. Tells of certificates that are over.
+
+        raises  SettingsError naming setting or file
+        """
+        files = {door: TlsFiles(**named) for door in ("hl7", "dicom") if (named := self.settings.tls(door)) is not None}
+        for door, one in files.items():
+            server_context(one)
+            if validities(one.certificate)[0].ends < self.clock.now():
+                # Whether it still counts is for its peers to say.
+                log.warning("tls.certificate_expired", door=door)
+        return server_context(files["hl7"]) if "hl7" in files else None
 
     def _inbox(self, site: Site, database: Database, writer: Writer) -> Inbox:
         return Inbox(
@@ -181,52 +169,24 @@ class Broker:
             InboxLimits(self.settings.writer_wait_seconds),
         )
 
-    def _hl7(self, inbox: Inbox, tls: TlsContexts) -> list[Hl7Listener]:
+    def _hl7(self, inbox: Inbox, tls: ssl.SSLContext | None) -> list[Hl7Listener]:
         """The plain listener, and the one under TLS where there is one."""
         settings = self.settings
         frames = FrameLimits(settings.hl7_idle_seconds, settings.hl7_message_seconds, settings.hl7_message_bytes)
         limits = ListenerLimits(settings.hl7_connections, frames)
         listeners = [Hl7Listener(inbox, settings.host, settings.hl7_port, limits)]
-        if "hl7" in tls:
-            port = settings.hl7_tls_port or 0
-            listeners.append(Hl7Listener(inbox, settings.host, port, limits, tls["hl7"], "hl7_tls"))
+        if tls is not None:
+            listeners.append(Hl7Listener(inbox, settings.host, settings.hl7_tls_port or 0, limits, tls, "hl7_tls"))
         return listeners
 
-    def _dicom(
-        self, site: Site, database: Database, writer: Writer, requests: RequestCounts, tls: TlsContexts
-    ) -> list[DicomListener]:
-        """The plain listener, and the one under TLS where there is one."""
-        settings = self.settings
-        wait_seconds = settings.writer_wait_seconds
-        performed = record_performed_verb(site, database.ids)
-        stored = store_instance_verb(site, database.ids)
-        intake = Intake(database, writer, stored, ObjectFiles(settings.data), self.clock, wait_seconds)
-        services = services_by_class(
-            requests.counting(WorklistService(database, site)),
-            requests.counting(PerformedService(writer, performed, self.clock, wait_seconds)),
-            requests.counting(StorageService(intake)),
-            requests.counting(verify),
-        )
-        limits = DicomLimits(
-            associations=settings.dicom_associations,
-            network_seconds=settings.dicom_network_seconds,
-            message_seconds=settings.dicom_message_seconds,
-            association_seconds=settings.dicom_association_seconds,
-        )
-
-        def listener(port: int, context: ssl.SSLContext | None) -> DicomListener:
-            title, engine = settings.ae_title, self._dicom_server
-            return DicomListener(settings.host, port, title, services, site.peers, limits, context, engine)
-
-        listeners = [listener(settings.dicom_port, None)]
-        if "dicom" in tls:
-            listeners.append(listener(settings.dicom_tls_port or 0, tls["dicom"]))
-            listeners[-1].name = "dicom_tls"
-        return listeners
+    def _dicom(self, site: Site, database: Database, writer: Writer, folder: DataFolder) -> DicomDoor | DicomProcesses:
+        if self.settings.dicom_processes:
+            return DicomProcesses(self.settings, site, folder.descriptor)
+        return build_door(self.settings, site, database, writer, self.clock, make_server=self._dicom_server)
 
     def _facts(self, site: Site, database: Database) -> dict[str, str]:
         """What listens where and on what it works, for the operator; the database without its password."""
-        host = self.settings.host
+        host, processes = self.settings.host, self.settings.dicom_processes
         under_tls = {
             name: f"{host}:{self.ports[door]}"
             for door, name in (("hl7_tls", "HL7 (TLS)"), ("dicom_tls", "DICOM (TLS)"))
@@ -234,7 +194,8 @@ class Broker:
         }
         return {
             "HL7 (MLLP)": f"{host}:{self.ports['hl7']}",
-            "DICOM": f"{host}:{self.ports['dicom']}, AE title {self.settings.ae_title}",
+            "DICOM": f"{host}:{self.ports['dicom']}, AE title {self.settings.ae_title}"
+            + (f", {processes} process{'es' if processes > 1 else ''}" if processes else ""),
             **under_tls,
             "HTTP": f"http://{host}:{self.ports['http']}/health/ready",
             "data folder": str(self.settings.data.resolve()),
@@ -250,19 +211,6 @@ def raise_open_files() -> None:
     if soft != resource.RLIM_INFINITY and soft < wanted:
         with suppress(OSError, ValueError):
             resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
-
-
-def stop_together(doors: list[Service], grace_seconds: float) -> None:
-    """Close all doors at once, so that they share one grace time; returns when it has passed, at the latest."""
-    threads = [
-        threading.Thread(target=door.stop, args=(grace_seconds,), name=f"stop-{door.name}", daemon=True)
-        for door in reversed(doors)
-    ]
-    for thread in threads:
-        thread.start()
-    cut_at = time.monotonic() + grace_seconds + CUT_SECONDS
-    for thread in threads:
-        thread.join(max(0.0, cut_at - time.monotonic()))
 
 
 def _within(limit_seconds: float, work: Callable[[], None]) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import fcntl
 import json
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,6 +14,9 @@ from broker.settings import Settings
 
 PORTS = "ports.json"
 LOCK = "serve.lock"
+DYING_SECONDS = 5.0
+"""Longest wait for processes of a broker that was killed; they end by themselves, within moments."""
+RETRY_SECONDS = 0.02
 
 
 class DataFolder:
@@ -30,7 +34,7 @@ class DataFolder:
         try:
             self.path.mkdir(parents=True, exist_ok=True, mode=0o750)
             self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
-            fcntl.flock(self._lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            self._hold(self._lock)
         except BlockingIOError:
             holder = self._holder()
             self.give_back()
@@ -49,6 +53,23 @@ class DataFolder:
         os.ftruncate(self._lock, 0)
         os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         self.forget_ports()  # of a process that was killed
+
+    @property
+    def descriptor(self) -> int:
+        """The held lock; a process that inherits it holds the folder too, until it ends."""
+        assert self._lock is not None
+        return self._lock
+
+    def _hold(self, lock: int) -> None:
+        """raises  BlockingIOError when a living process holds the folder"""
+        give_up_at = time.monotonic() + DYING_SECONDS
+        while True:
+            try:
+                return fcntl.flock(lock, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            except BlockingIOError:
+                if _lives(self._holder()) or time.monotonic() > give_up_at:
+                    raise
+            time.sleep(RETRY_SECONDS)
 
     def give_back(self) -> None:
         if self._lock is not None:
@@ -82,3 +103,14 @@ def database_file(settings: Settings) -> Path | None:
         return settings.data / "broker.db"
     kind, _, path = settings.database.partition(":///")
     return Path(path) if kind == "sqlite" else None
+
+
+def _lives(process: str) -> bool:
+    """Whether there is such a process here; an unreadable id counts as one."""
+    try:
+        os.kill(int(process), 0)
+    except ProcessLookupError:
+        return False
+    except (OSError, ValueError, OverflowError):
+        return True
+    return True

@@ -10,7 +10,8 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import MutableMapping
+from collections.abc import Mapping, MutableMapping
+from functools import partial
 from types import TracebackType
 from typing import Any, TextIO
 
@@ -20,19 +21,22 @@ Event = MutableMapping[str, Any]
 FRAMES = 12
 
 
-def configure(form: str, stream: TextIO | None = None) -> None:
+def configure(form: str, stream: TextIO | None = None, process: int | None = None) -> None:
     """Send all logs of the process to one stream.
 
-    form    "text", "json", or "auto": text on a terminal
-    stream  standard error when None
+    form     "text", "json", or "auto": text on a terminal
+    stream   standard error when None
+    process  number of this one of several that share the stream, told with each event; None: the main one
     """
     out = stream or sys.stderr
     as_text = form == "text" or (form == "auto" and out.isatty())
     text = structlog.dev.ConsoleRenderer(colors=out.isatty())
+    own = {} if process is None else {"process": process}
     renderer: Any = text if as_text else structlog.processors.JSONRenderer()
     structlog.configure(
         processors=[
             structlog.contextvars.merge_contextvars,
+            partial(_with_facts, own),
             structlog.processors.add_log_level,
             structlog.processors.TimeStamper(fmt="iso", utc=True),
             without_exception_text,
@@ -44,6 +48,10 @@ def configure(form: str, stream: TextIO | None = None) -> None:
     )
     _route_libraries()
     _route_uncaught()
+
+
+def _with_facts(facts: Mapping[str, Any], logger: Any, method: str, event: Event) -> Event:
+    return {**event, **facts}
 
 
 def without_exception_text(logger: Any, method: str, event: Event) -> Event:

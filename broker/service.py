@@ -4,9 +4,15 @@ from __future__ import annotations
 
 import errno
 import socket
+import threading
+import time
+from collections.abc import Sequence
 from typing import Protocol
 
 from broker.errors import AlreadyRunning, BrokerError, SettingsError
+
+CUT_SECONDS = 0.5
+"""What a part may take after its grace time to cut off what is left."""
 
 
 class Service(Protocol):
@@ -24,6 +30,19 @@ class Service(Protocol):
     def stop(self, grace_seconds: float) -> None: ...
 
     def ready(self) -> bool: ...
+
+
+def stop_together(parts: Sequence[Service], grace_seconds: float) -> None:
+    """Stop all at once, so that they share one grace time; returns when it has passed, at the latest."""
+    threads = [
+        threading.Thread(target=part.stop, args=(grace_seconds,), name=f"stop-{part.name}", daemon=True)
+        for part in reversed(parts)
+    ]
+    for thread in threads:
+        thread.start()
+    cut_at = time.monotonic() + grace_seconds + CUT_SECONDS
+    for thread in threads:
+        thread.join(max(0.0, cut_at - time.monotonic()))
 
 
 def cannot_listen(door: str, host: str, port: int, error: OSError | UnicodeError) -> BrokerError:

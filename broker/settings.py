@@ -82,6 +82,7 @@ def _database(text: str) -> str:
 
 PORT = _whole(0, 65_535)
 COUNT = _whole(1, 100_000)
+PROCESSES = _whole(0, 64)
 BYTES = _whole(1_000, 4_000_000_000)
 FOLDER = Kind("a folder", lambda text: Path(_text(text)))
 FILE = Kind("a file", lambda text: Path(_text(text)))
@@ -130,6 +131,7 @@ class Settings:
     hl7_message_seconds: float = setting(60.0, "seconds from a message's first byte to its last; half messages end")
     hl7_message_bytes: int = setting(11_000_000, "longest HL7 message in bytes; 10 MB pass, memory is bounded", BYTES)
     dicom_associations: int = setting(200, "associations at once; more are rejected as a local limit (PS3.8 9.3.4)")
+    dicom_processes: int = setting(0, "processes that share the DICOM port and its limits; 0: the main one", PROCESSES)
     dicom_network_seconds: float = setting(300.0, "seconds until an association silent between requests is aborted")
     dicom_message_seconds: float = setting(60.0, "seconds to wait for the rest of a DIMSE message that has begun")
     dicom_association_seconds: float = setting(30.0, "seconds to wait for an association request or a release")

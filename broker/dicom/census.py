@@ -5,7 +5,8 @@ from __future__ import annotations
 import threading
 import time
 from collections import Counter, OrderedDict
-from dataclasses import dataclass
+from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
 from broker.dicom.contract import Peer
@@ -54,6 +55,7 @@ class Snapshot:
     ended     associations by how they ended: accepted (counted at their begin), rejected, released, aborted, lost
     rejected  A-ASSOCIATE-RJ by reason
     refused   PDUs and messages that ended a connection, by reason
+    requests  by command and final status ("C-FIND 0000"), where the door counts them
     """
 
     open: int
@@ -62,6 +64,32 @@ class Snapshot:
     associations: dict[str, int]
     rejected: dict[str, int]
     refused: dict[str, int]
+    requests: dict[str, int] = field(default_factory=dict)
+
+
+def total(snapshots: Sequence[Snapshot]) -> Snapshot:
+    """Several doors, or several processes of one, seen as one door."""
+    peers: dict[tuple[str, str], PeerSeen] = {}
+    for seen in sorted((one for snapshot in snapshots for one in snapshot.peers), key=lambda one: one.last_seen):
+        key = seen.calling_ae_title, seen.host
+        before = peers.pop(key).open if key in peers else 0
+        peers[key] = PeerSeen(*key, before + seen.open, seen.last_seen)
+    return Snapshot(
+        sum(one.open for one in snapshots),
+        sum(one.waiting for one in snapshots),
+        tuple(reversed(peers.values()))[:MOST_PEERS],
+        _added(one.associations for one in snapshots),
+        _added(one.rejected for one in snapshots),
+        _added(one.refused for one in snapshots),
+        _added(one.requests for one in snapshots),
+    )
+
+
+def _added(counts: Iterable[Mapping[str, int]]) -> dict[str, int]:
+    summed: Counter[str] = Counter()
+    for one in counts:
+        summed.update(one)
+    return dict(summed)
 
 
 class Census:

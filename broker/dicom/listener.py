@@ -91,7 +91,10 @@ ServerMaker = Callable[
 
 
 class EngineServer:
-    """Accepts connections and gives each a thread of our engine. reuse_port: several processes share the port."""
+    """Accepts connections and gives each a thread of our engine.
+
+    listening  a socket that listens already, which other processes share: whoever made it shuts it; None: opened here
+    """
 
     def __init__(
         self,
@@ -101,10 +104,10 @@ class EngineServer:
         peers: PeerRules,
         limits: DicomLimits,
         tls: ssl.SSLContext | None = None,
-        *,
-        reuse_port: bool = False,
+        listening: socket.socket | None = None,
     ) -> None:
-        self._listening = _listen(address, reuse_port)
+        self._is_shared = listening is not None
+        self._listening = listening or listen(address)
         self.in_hand = RequestsInHand()
         self._census = Census(limits)
         offer = offer_for(tuple(services))
@@ -123,6 +126,9 @@ class EngineServer:
                 if not self.in_hand.stopping:
                     time.sleep(NO_DESCRIPTOR_SECONDS)
                 continue
+            if self.in_hand.stopping:  # of a shared port: this one came before all had stopped
+                connection.close()
+                return
             try:
                 self._give_thread(connection, str(address[0]))
             except (OSError, RuntimeError) as error:
@@ -147,9 +153,8 @@ class EngineServer:
     def stop_accepting(self) -> None:
         """Close the listening socket; associations stay open, but new requests are refused."""
         self.in_hand.stopping = True
-        with suppress(OSError):
-            self._listening.shutdown(socket.SHUT_RDWR)  # wakes the thread that accepts
-        self._listening.close()
+        if not self._is_shared:
+            shut(self._listening)
 
     def cut_associations(self, seconds: float) -> int:
         """Abort what is still open and end its threads; returns how many associations there were."""
@@ -233,19 +238,27 @@ class DicomListener:
         return None if server is None else server.snapshot()
 
 
-def _listen(address: tuple[str, int], reuse_port: bool) -> socket.socket:
-    """raises OSError, UnicodeError as they come; socket.create_server would make all of them one kind"""
+def listen(address: tuple[str, int]) -> socket.socket:
+    """A socket that listens; port 0 takes a free one.
+
+    raises  OSError, UnicodeError as they come; socket.create_server would make all of them one kind
+    """
     listening = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
     try:
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-        if reuse_port:
-            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
         listening.bind(address)
         listening.listen(BACKLOG)
     except BaseException:
         listening.close()
         raise
     return listening
+
+
+def shut(listening: socket.socket) -> None:
+    """Nobody connects any more, and threads that accept wake up, in every process that shares the socket."""
+    with suppress(OSError):
+        listening.shutdown(socket.SHUT_RDWR)
+    listening.close()
 
 
 def _tune(connection: socket.socket) -> None:

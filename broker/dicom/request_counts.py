@@ -14,7 +14,7 @@ class RequestCounts:
     """Counts what services answer; a request whose peer went away before its end is not counted."""
 
     def __init__(self) -> None:
-        self._counts: Counts[tuple[str, int]] = Counts()
+        self._counts: Counts[str] = Counts()
 
     def counting(self, service: Service) -> Service:
         """The same service, counted."""
@@ -24,17 +24,17 @@ class RequestCounts:
             try:
                 for reply in service(request):
                     if not is_pending(reply.status):
-                        self._counts.add((name, int(reply.status)))
+                        self._counts.add(f"{name} {reply.status:04X}")
                     yield reply
             except BrokerError as error:
-                self._counts.add((name, int(reply_for(error, request.command).status)))
+                self._counts.add(f"{name} {reply_for(error, request.command).status:04X}")
                 raise
             except Exception:
-                self._counts.add((name, int(failure(request.command).status)))
+                self._counts.add(f"{name} {failure(request.command).status:04X}")
                 raise
 
         return counted
 
-    def snapshot(self) -> dict[tuple[str, int], int]:
-        """By command ("C-FIND") and final status."""
+    def snapshot(self) -> dict[str, int]:
+        """By command and final status: "C-FIND 0000"."""
         return self._counts.snapshot()

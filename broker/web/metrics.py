@@ -5,6 +5,7 @@ Label values are words of our own code, AE titles and addresses of the peers tha
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any, Protocol
@@ -52,7 +53,10 @@ class PeerSeen(Protocol):
 
 
 class DicomDoor(Protocol):
-    """A DICOM listener at one moment: associations open and by how they went, A-ASSOCIATE-RJ and PDUs refused, why."""
+    """A DICOM listener at one moment: associations open and by how they went, A-ASSOCIATE-RJ and PDUs refused, why.
+
+    requests  by "command status"
+    """
 
     @property
     def open(self) -> int: ...
@@ -71,6 +75,9 @@ class DicomDoor(Protocol):
 
     @property
     def refused(self) -> Mapping[str, int]: ...
+
+    @property
+    def requests(self) -> Mapping[str, int]: ...
 
 
 class Hl7Door(Protocol):
@@ -107,7 +114,6 @@ class Sources:
     """Where the figures come from; each is called once for each reading, and must be quick.
 
     dicom, hl7       by name of the listener; None while it does not serve
-    dicom_requests   by command and final status
     hl7_messages     by outcome
     steps, alarms    from the database: by state and whether held, and by kind; may raise DatabaseUnavailable
     """
@@ -115,7 +121,6 @@ class Sources:
     dicom: Mapping[str, Callable[[], DicomDoor | None]]
     hl7: Mapping[str, Callable[[], Hl7Door]]
     writer: Callable[[], WriterState]
-    dicom_requests: Callable[[], Mapping[tuple[str, int], int]]
     hl7_messages: Callable[[], Mapping[str, int]]
     steps: Callable[[], Mapping[tuple[str, bool], int]]
     alarms: Callable[[], Mapping[str, int]]
@@ -148,7 +153,9 @@ class _Collector(Collector):
         yield from _dicom(doors)
         yield from _peers(doors)
         yield from _hl7({name: read() for name, read in self._sources.hl7.items()})
-        requests = {(c, f"{s:04X}"): n for (c, s), n in self._sources.dicom_requests().items()}
+        requests: Counter[tuple[str, ...]] = Counter()
+        for door in doors.values():
+            requests.update({tuple(name.split(" ")): times for name, times in door.requests.items()})
         yield _counter("dicom_requests", "DIMSE requests, by final status", ("command", "status"), requests)
         messages = {(outcome,): n for outcome, n in self._sources.hl7_messages().items()}
         yield _counter("hl7_messages", "HL7 messages, by how they ended", ("outcome",), messages)

@@ -14,7 +14,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         (
             ("cli",),
             ("app", "doctor"),
-            ("data_folder",),
+            ("data_folder", "processes"),
             ("simulators",),
             ("hl7", "dicom", "web"),
             ("workflow",),

@@ -24,11 +24,11 @@ HEADER = {
 
 
 @pytest.mark.filterwarnings("ignore::UserWarning")  # pydicom's, on our side, about the odd values that we send
-@pytest.mark.parametrize("log", ["text", "json"])
-def test_neither_output_nor_log_of_the_serving_process_names_a_patient(databases, tmp_path, case, log):
+@pytest.mark.parametrize(("log", "processes"), [("text", "0"), ("json", "0"), ("json", "2")])
+def test_neither_output_nor_log_of_the_serving_process_names_a_patient(databases, tmp_path, case, log, processes):
     with (
         databases.fresh("sqlite", tmp_path) as url,
-        ServedBroker(tmp_path / "data", url, "--log", log) as broker,
+        ServedBroker(tmp_path / "data", url, "--log", log, "--dicom-processes", processes) as broker,
     ):
         _good_morning(broker, case)
         _bad_morning(broker, case)

@@ -36,6 +36,16 @@ class ServedBroker(BrokerProcess):
     def item(self, case: Case) -> Any:
         return self.scanner().item(PatientID=case.patient_id)
 
+    def door_pids(self) -> dict[int, int]:
+        """Process ids of the DICOM door's own processes, by their numbers: those that began to serve last."""
+        return {line["process"]: line["pid"] for line in self.logged("dicom.process_serves")}
+
+    def logged(self, event: str) -> list[dict[str, Any]]:
+        """All lines of one event in the log."""
+        text = (self.data / "serve.err").read_text("utf-8")
+        lines = [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
+        return [line for line in lines if line["event"] == event]
+
     def json(self, *command: str) -> Any:
         """What a command prints with --json."""
         result = self.command(*command, "--json")

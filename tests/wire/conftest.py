@@ -4,26 +4,43 @@ from __future__ import annotations
 
 from collections.abc import Callable, Iterator
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 
-from broker.dicom.listener import EngineServer
 from tests.kit.brokers import PROFILE, RunningBroker, running
 from tests.kit.databases import KINDS, Databases
 from tests.kit.messages import Case
 from tests.kit.stock_engine import StockServer
 
-ENGINES = {"": EngineServer, "-stock-engine": StockServer}
+WAYS: dict[str, dict[str, Any]] = {
+    "": {},
+    "-stock-engine": {"engine": StockServer},
+    "-two-processes": {"dicom_processes": 2},
+}
 
 
-@pytest.fixture(scope="session", params=[*KINDS, "sqlite-stock-engine"])
+EVERYWHERE = [*KINDS, "sqlite-stock-engine"]
+DICOM_SIDE = [*EVERYWHERE, *(f"{kind}-two-processes" for kind in KINDS)]
+DICOM_TESTS = ("test_worklist", "test_performed_steps", "test_stored_images", "test_together")
+
+
+def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
+    """Tests of the DICOM side also meet a door of two processes."""
+    if "shared_broker" in metafunc.fixturenames:
+        name = metafunc.module.__name__.rpartition(".")[2]
+        ways = DICOM_SIDE if name in DICOM_TESTS else EVERYWHERE
+        metafunc.parametrize("shared_broker", ways, indirect=True, scope="session")
+
+
+@pytest.fixture(scope="session")
 def shared_broker(
     request: pytest.FixtureRequest, databases: Databases, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[RunningBroker]:
-    """A broker for the whole session: on each kind of database, and on pynetdicom's stock engine."""
+    """A broker for the whole session: on each kind of database, on pynetdicom's stock engine, in several processes."""
     folder = tmp_path_factory.mktemp(f"broker-{request.param}")
-    kind, dash, engine = request.param.partition("-")
-    with databases.fresh(kind, folder) as url, running(folder, url, engine=ENGINES[dash + engine]) as broker:
+    kind, dash, way = request.param.partition("-")
+    with databases.fresh(kind, folder) as url, running(folder, url, **WAYS[dash + way]) as broker:
         yield broker
 
 

@@ -15,6 +15,7 @@ from typing import Never, Protocol
 from broker.dicom.command_set import C_CANCEL, COMMAND_BYTES, BadCommand, CommandSet, read_command_set, write_response
 from broker.dicom.contract import Reply
 from broker.dicom.engine.pdu import Pdv, data_head, data_pdus
+from broker.dicom.status import is_pending
 from broker.errors import PeerFailed, UnreadableDataset
 
 WRITE_BYTES = 65_536
@@ -139,6 +140,8 @@ class Exchange:
                 if self._dataset and not self._is_whole:
                     self._dataset.drain()
                 self._gather(reply)
+                if not is_pending(reply.status):
+                    break  # once the final reply has left, what comes is the next request and not for us
                 is_much = self._size >= WRITE_BYTES or len(self._buffers) >= WRITE_BUFFERS
                 if is_much or time.monotonic() > self._send_at:
                     self._send()

@@ -12,9 +12,10 @@ from pathlib import Path
 
 import pytest
 
-from broker.app import Broker, shared, stop_together
+from broker.app import Broker, shared
 from broker.data_folder import DataFolder, site_file
 from broker.errors import AlreadyRunning, SettingsError
+from broker.service import stop_together
 from broker.settings import Settings
 from tests.kit.certificates import Authority
 
@@ -46,6 +47,20 @@ def test_a_started_house_tells_its_ports_and_is_ready(house: Broker) -> None:
     assert told == house.ports
     assert sorted(told) == ["dicom", "hl7", "http"]
     assert body["parts"] == {"writer": True, "hl7": True, "dicom": True, "database": True}
+
+
+def test_processes_of_the_dicom_door_are_named_among_the_parts(tmp_path: Path) -> None:
+    broker = Broker(settings(tmp_path / "data", dicom_processes=1))
+    broker.start()
+    try:
+        with urllib.request.urlopen(f"http://127.0.0.1:{broker.ports['http']}/health/ready", timeout=5) as answer:
+            parts = json.loads(answer.read())["parts"]
+    finally:
+        broker.stop()
+
+    assert parts == {"writer": True, "hl7": True, "dicom": True, "dicom process 1": True, "database": True}
+    assert "1 process" in broker.facts["DICOM"]
+    assert not is_open(broker.ports["dicom"])
 
 
 def test_a_stopped_house_is_closed_and_may_be_stopped_again(house: Broker) -> None:

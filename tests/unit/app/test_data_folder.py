@@ -6,15 +6,20 @@ import json
 import os
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from broker.data_folder import DataFolder
+from broker.data_folder import DYING_SECONDS, DataFolder
 from broker.errors import AlreadyRunning, SettingsError
 
 HOLD = "import sys, time; from pathlib import Path; from broker.data_folder import DataFolder\n" \
        "folder = DataFolder(Path(sys.argv[1])); folder.take(); print('held', flush=True); time.sleep(60)"  # fmt: skip
+
+LEND = "import os, subprocess, sys; from pathlib import Path; from broker.data_folder import DataFolder\n" \
+       "folder = DataFolder(Path(sys.argv[1])); folder.take()\n" \
+       "subprocess.Popen(['cat'], pass_fds=[folder.descriptor]); os.kill(os.getpid(), 9)"  # fmt: skip
 
 
 def test_the_folder_is_made_with_its_parents(tmp_path: Path) -> None:
@@ -86,3 +91,23 @@ def test_a_folder_that_is_a_file_is_a_wrong_setting(tmp_path: Path) -> None:
 
     with pytest.raises(SettingsError, match="data folder cannot be used"):
         DataFolder(tmp_path / "data").take()
+
+
+def test_processes_that_outlive_a_killed_holder_are_waited_for(tmp_path: Path) -> None:
+    """They hold what they inherited until they have seen that it died; here: until their input ends."""
+    reading, writing = os.pipe()
+    subprocess.run([sys.executable, "-c", LEND, str(tmp_path)], stdin=reading, check=False)
+    os.close(reading)
+    folder = DataFolder(tmp_path)
+    taking = threading.Thread(target=folder.take)
+
+    taking.start()
+    taking.join(0.2)
+    waited = taking.is_alive()
+    os.close(writing)
+    taking.join(DYING_SECONDS)
+
+    assert waited
+    assert not taking.is_alive()
+    assert folder.descriptor
+    folder.give_back()

@@ -81,3 +81,12 @@ def test_a_thread_that_fails_is_reported_without_the_text(
     (event,) = events(written)
     assert (event["event"], event["thread"], event["error"]) == ("process.thread_failed", "door", "KeyError")
     assert SECRET not in capfd.readouterr().err
+
+
+def test_one_of_several_processes_says_which_it_is() -> None:
+    stream = io.StringIO()
+    log.configure("json", stream, process=2)
+
+    structlog.get_logger().info("dicom.association", what="accepted")
+
+    assert events(stream)[0]["process"] == 2

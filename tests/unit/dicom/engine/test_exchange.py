@@ -1,0 +1,55 @@
+"""A request and the next one: what comes after the final reply belongs to nobody but the next request."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterator
+
+import pytest
+
+from broker.dicom.command_set import CommandSet, read_command_set
+from broker.dicom.contract import Reply
+from broker.dicom.engine.messages import WRITE_SECONDS, Ended, Exchange
+from broker.dicom.engine.pdu import Pdv
+from broker.dicom.status import Status
+from tests.kit.raw_dicom import WORKLIST, command_set
+
+
+class QuickPeer:
+    """A line to a peer whose next request is there as soon as it has an answer."""
+
+    room = 16_384
+
+    def __init__(self) -> None:
+        self.written: list[bytes] = []
+
+    @property
+    def has_more(self) -> bool:
+        return False
+
+    def next_fragment(self, context_id: int, deadline: float) -> Pdv:
+        raise Ended
+
+    def write(self, buffers: list[bytes]) -> None:
+        self.written += buffers
+
+    def look(self) -> list[CommandSet]:
+        return [read_command_set(command_set(0x0020, 2, WORKLIST, dataset=True))] if len(self.written) > 1 else []
+
+    def refuse_second_request(self) -> None:
+        raise AssertionError("the first request was answered")
+
+
+@pytest.mark.parametrize("slow", [0, 1])
+def test_the_request_after_a_slow_answer_is_no_second_one_before_it(slow: int) -> None:
+    peer = QuickPeer()
+
+    def replies() -> Iterator[Reply]:
+        for number in range(2):
+            if number == slow:
+                time.sleep(1.1 * WRITE_SECONDS)  # a store that is busy
+            yield (Reply(Status.PENDING), Reply(Status.SUCCESS))[number]
+
+    Exchange(peer, 3, read_command_set(command_set(0x0020, 1, WORKLIST)), None).answer_with(replies())
+
+    assert len(peer.written) == 2
