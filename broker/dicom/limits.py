@@ -31,6 +31,7 @@ class DicomLimits:
     association_seconds    ARTIM (PS3.8 9.1.5): until the request has come, also for the TLS handshake
     message_bytes          longest dataset that is no object; services have smaller limits of their own and answer those
     object_bytes           longest dataset of a C-STORE; it is never held
+    preferred_syntaxes     transfer syntaxes that are chosen first where a peer offers them
     """
 
     associations: int = 1_000
@@ -40,6 +41,7 @@ class DicomLimits:
     associations_per_host: int = 0
     message_bytes: int = 16_777_216
     object_bytes: int = 17_179_869_184
+    preferred_syntaxes: tuple[str, ...] = ()
 
 
 class RequestsInHand:

@@ -110,7 +110,7 @@ class EngineServer:
         self._listening = listening or listen(address)
         self.in_hand = RequestsInHand()
         self._census = Census(limits)
-        offer = offer_for(tuple(services))
+        offer = offer_for(tuple(services), limits.preferred_syntaxes)
         self._door = Door(services, offer, peers, limits, self.in_hand, self._census, tls)
 
     @property

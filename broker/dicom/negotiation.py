@@ -128,8 +128,9 @@ def offer_for(abstract_syntaxes: Sequence[str], preferred: Sequence[str] = ()) -
 
     preferred  transfer syntaxes that come first where they may be taken at all
     """
-    plain = [str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)]
-    stored = plain + [str(syntax) for syntax in ALL_TRANSFER_SYNTAXES if str(syntax) not in plain]
+    explicit, implicit = str(ExplicitVRLittleEndian), str(ImplicitVRLittleEndian)
+    plain = [implicit, explicit]  # as steps are stored: an answer is a copy then, and no conversion
+    stored = [explicit, implicit, *(str(one) for one in ALL_TRANSFER_SYNTAXES if str(one) not in plain)]
     plain, stored = (
         [uid for uid in preferred if uid in some] + [uid for uid in some if uid not in preferred]
         for some in (plain, stored)

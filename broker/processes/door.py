@@ -98,7 +98,7 @@ def build_door(
     """
     requests = RequestCounts()
     services = _services(settings, site, database, writer, clock, requests)
-    limits = limits_for(settings, processes)
+    limits = limits_for(settings, processes, tuple(site.peers.worklist.preferred_syntaxes))
     listeners = {}
     for opening in openings(settings):
         given = (listening or {}).get(opening.name)
@@ -115,13 +115,15 @@ def build_door(
     return DicomDoor(listeners, requests)
 
 
-def limits_for(settings: Settings, processes: int) -> DicomLimits:
+def limits_for(settings: Settings, processes: int, preferred_syntaxes: tuple[str, ...] = ()) -> DicomLimits:
     """What one of several processes grants: its share, rounded up, of what the settings grant in total."""
     return DicomLimits(
         associations=-(-settings.dicom_associations // processes),
         network_seconds=settings.dicom_network_seconds,
         message_seconds=settings.dicom_message_seconds,
         association_seconds=settings.dicom_association_seconds,
+        associations_per_host=-(-settings.dicom_associations_per_host // processes),
+        preferred_syntaxes=preferred_syntaxes,
     )
 
 

@@ -4,10 +4,14 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Annotated
 
 from pydantic import Field
 
 from broker.site.section import Section
+
+SyntaxUid = Annotated[str, Field(pattern=r"^1\.2\.840\.10008\.1\.2(\.[0-9]+)*$")]
+"""UID of a DICOM transfer syntax (PS3.6 A)."""
 
 
 class WorklistSection(Section):
@@ -17,6 +21,9 @@ class WorklistSection(Section):
     absent_type_3: bool = Field(default=False, description="type 3 attributes without a value are left out, not empty")
     closed: bool = Field(default=False, description="only calling AE titles with a [peers.TITLE] table are served")
     called_titles: list[str] = Field(default=[], description="AE titles that we answer to; none: whatever is called")
+    preferred_syntaxes: list[SyntaxUid] = Field(
+        default=[], description="transfer syntaxes by UID that are chosen first where a peer offers several"
+    )
 
 
 class PeerSection(Section):

@@ -58,9 +58,9 @@ class PeerGone(Exception):
     """The peer has aborted, closed, or does not read."""
 
 
-def contexts_for(services: Mapping[str, Service]) -> list[PresentationContext]:
+def contexts_for(services: Mapping[str, Service], preferred: tuple[str, ...] = ()) -> list[PresentationContext]:
     """What the door accepts, as the stock engine wants it told."""
-    return [build_context(uid, list(syntaxes)) for uid, syntaxes in offer_for(tuple(services)).items()]
+    return [build_context(uid, list(syntaxes)) for uid, syntaxes in offer_for(tuple(services), preferred).items()]
 
 
 class StockServer(AssociationServer):
@@ -83,7 +83,7 @@ class StockServer(AssociationServer):
         self.limits = limits
         self.in_hand = RequestsInHand()
         # One list for all associations: the engine would copy it deeply for each.
-        self.offered = contexts_for(services)
+        self.offered = contexts_for(services, limits.preferred_syntaxes)
         ae = AE(ae_title)
         ae.maximum_associations = limits.associations
         ae.maximum_pdu_size = OFFERED_PDU_BYTES
