@@ -2,6 +2,7 @@
 .DEFAULT_GOAL := help
 VENV := .venv
 WORKERS ?= 2
+SOAK_KILLS ?= 100
 ARGS ?=
 PYTHON ?= $(shell for one in python3 python3.14 python3.13 python3.12 python3.11; do \
 	$$one -c 'import sys; sys.exit(sys.version_info < (3, 11))' 2>/dev/null && echo $$one && break; done)
@@ -22,6 +23,11 @@ demo: $(VENV)/.installed ## play a simulated morning on free ports and print eac
 .PHONY: test
 test: $(VENV)/.installed-test ## run every test (some of them: ARGS="tests/unit -k name")
 	@$(VENV)/bin/python -m pytest -n $(WORKERS) $(ARGS)
+
+.PHONY: soak
+soak: $(VENV)/.installed-test ## the long forms: 100 kills under load, 2,000 examples of each made input (an hour)
+	@SOAK_KILLS=$(SOAK_KILLS) $(VENV)/bin/python -m pytest -n $(WORKERS) --timeout 7200 \
+		-m "soak or hypothesis" --hypothesis-profile soak $(ARGS)
 
 .PHONY: lint
 lint: $(VENV)/.installed-test ## ruff, mypy and the architecture tests

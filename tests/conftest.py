@@ -10,10 +10,15 @@ from pathlib import Path
 
 import pytest
 import structlog
+from hypothesis import settings
 
 from broker.store.database import Database, open_database
 from tests.kit.clock import SettableClock
 from tests.kit.databases import KINDS, Databases
+
+settings.register_profile("usual", max_examples=100, deadline=None, derandomize=True)
+settings.register_profile("soak", max_examples=2_000, deadline=None, print_blob=True)
+settings.load_profile("usual")  # --hypothesis-profile, which `make soak` gives, is read after this
 
 
 @pytest.fixture(scope="session")

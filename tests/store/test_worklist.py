@@ -138,9 +138,7 @@ def found_in(database, tree, states, planned: list[PlannedStep], page_size: int)
         last = page.steps[-1]
 
 
-@settings(
-    max_examples=100, deadline=None, derandomize=True, suppress_health_check=[HealthCheck.function_scoped_fixture]
-)
+@settings(suppress_health_check=[HealthCheck.function_scoped_fixture])
 @given(planned=st.lists(planned_steps(), min_size=1, max_size=12), asked=st.lists(queries(), min_size=1, max_size=12))
 @example(planned=[PlannedStep(name=name) for name in NAMES], asked=[{"PatientName": key} for key in NAME_KEYS])
 @example(planned=[PlannedStep(accession=text) for text in TEXTS], asked=[{"AccessionNumber": key} for key in TEXT_KEYS])

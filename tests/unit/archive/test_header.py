@@ -8,7 +8,7 @@ import zlib
 from io import BytesIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomIO
@@ -156,7 +156,6 @@ def test_no_control_characters_come_out(tmp_path):
     assert header_of(tmp_path, encoded(dataset, EXPLICIT), EXPLICIT).patient_id == "P1"
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=400), st.sampled_from([IMPLICIT, EXPLICIT, BIG, DEFLATED]), st.integers(0, 600))
 def test_any_bytes_are_a_header_or_refused(tmp_path_factory, noise, syntax, cut):
     folder = tmp_path_factory.getbasetemp()

@@ -5,7 +5,7 @@ from __future__ import annotations
 from io import BytesIO
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.filebase import DicomIO
@@ -289,7 +289,6 @@ def test_a_verdict_is_answered_with_its_status(verdict, expected):
     assert len(reply.comment) <= 64
 
 
-@settings(max_examples=150, deadline=None)
 @given(st.binary(max_size=300), st.sampled_from([IMPLICIT, EXPLICIT]), st.integers(0, 700))
 def test_any_bytes_get_one_final_answer(noise, syntax, cut):
     for content in (noise, encoded(started(), syntax)[:cut] + noise):

@@ -7,7 +7,7 @@ from collections.abc import Awaitable, Callable
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.hl7.frames import CHUNK_BYTES, MAX_GARBAGE_BYTES, BrokenFrame, Fault, Frame, FrameLimits, FrameReader, Room
@@ -42,7 +42,6 @@ def frames_of(data: bytes, limits: FrameLimits = LIMITS, room: Room | None = Non
     return with_stream(collect)
 
 
-@settings(deadline=None)
 @given(st.lists(CONTENT, max_size=5), st.lists(st.integers(1, 9), min_size=1, max_size=5))
 def test_blocks_are_found_however_the_stream_is_cut(contents: list[bytes], sizes: list[int]) -> None:
     data = b"".join(block(content) for content in contents)

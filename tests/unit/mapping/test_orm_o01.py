@@ -6,7 +6,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 
 from broker.domain.request import (
@@ -351,7 +351,6 @@ def test_other_delimiters_are_read_too() -> None:
 
 
 @given(st.lists(st.text(st.sampled_from('PIDORCBNTEX|^~\\&"0123456789ä '), max_size=40), max_size=8))
-@settings(max_examples=200, deadline=None)
 def test_any_message_is_read_or_refused(segments: list[str]) -> None:
     found = read(*order(), *segments)
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import given
 from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
@@ -82,7 +82,6 @@ def some_query(draw: st.DrawFn) -> Dataset:
 
 
 @given(some_values(), some_query(), st.sampled_from(SYNTAXES), st.booleans(), st.sampled_from([None, "CT9"]))
-@settings(max_examples=150, deadline=None)
 def test_any_query_for_any_step_is_answered_as_pydicom_would(
     values: dict[str, Any], asked: Dataset, syntax: str, absent_type_3: bool, station: str | None
 ) -> None:
