@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import errno
 import logging
 import socket
 import ssl
@@ -24,7 +23,7 @@ from broker.dicom.engine.channel import Channel, Door
 from broker.dicom.limits import DicomLimits, PeerRules, RequestsInHand
 from broker.dicom.negotiation import offer_for, storage_classes
 from broker.dicom.verification import verify
-from broker.errors import AlreadyRunning, SettingsError
+from broker.service import cannot_listen
 
 BACKLOG = 4_096
 """Connections that the system may hold for us; it takes the smaller of this and its own limit."""
@@ -105,8 +104,7 @@ class EngineServer:
         *,
         reuse_port: bool = False,
     ) -> None:
-        family = socket.AF_INET6 if ":" in address[0] else socket.AF_INET
-        self._listening = socket.create_server(address, family=family, backlog=BACKLOG, reuse_port=reuse_port)
+        self._listening = _listen(address, reuse_port)
         self.in_hand = RequestsInHand()
         self._census = Census(limits)
         offer = offer_for(tuple(services))
@@ -207,12 +205,8 @@ class DicomListener:
         address = (self.host, self.port)
         try:
             server = self._make_server(address, self._ae_title, self._services, self._peers, self._limits, self._tls)
-        except OSError as error:
-            if error.errno == errno.EADDRINUSE:
-                raise AlreadyRunning("the DICOM port is in use", host=self.host, port=self.port) from None
-            raise SettingsError(
-                "the DICOM port cannot be opened", host=self.host, port=self.port, reason=error.strerror
-            ) from None
+        except (OSError, UnicodeError) as error:
+            raise cannot_listen("DICOM", self.host, self.port, error) from None
         self.port = server.port
         self._server = server
         self._thread = threading.Thread(target=server.serve_forever, name="dicom-accept", daemon=True)
@@ -237,6 +231,21 @@ class DicomListener:
         """Who is connected, what was refused; None while it does not serve."""
         server = self._server
         return None if server is None else server.snapshot()
+
+
+def _listen(address: tuple[str, int], reuse_port: bool) -> socket.socket:
+    """raises OSError, UnicodeError as they come; socket.create_server would make all of them one kind"""
+    listening = socket.socket(socket.AF_INET6 if ":" in address[0] else socket.AF_INET)
+    try:
+        listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        if reuse_port:
+            listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEPORT, 1)
+        listening.bind(address)
+        listening.listen(BACKLOG)
+    except BaseException:
+        listening.close()
+        raise
+    return listening
 
 
 def _tune(connection: socket.socket) -> None:
