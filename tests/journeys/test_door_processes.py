@@ -60,6 +60,7 @@ def test_whoever_calls_while_no_process_lives_is_answered_by_the_next(door, case
 
     for pid in door.door_pids().values():
         os.kill(pid, signal.SIGKILL)
+    assert _until(lambda: len(door.logged("dicom.process_ended")) == 2)
 
     assert door.item(case).AccessionNumber == case.accession
 
