@@ -132,7 +132,7 @@ class Settings:
     hl7_message_seconds: float = setting(60.0, "seconds from a message's first byte to its last; half messages end")
     hl7_message_bytes: int = setting(11_000_000, "longest HL7 message in bytes; 10 MB pass, memory is bounded", BYTES)
     dicom_associations: int = setting(2_000, "associations at once; more are rejected for now (PS3.8 9.3.4)")
-    dicom_associations_per_host: int = setting(0, "associations at once from one address; 0: as many as in total", SHARE)
+    dicom_associations_per_host: int = setting(0, "associations at once of one address; 0: no limit of its own", SHARE)
     dicom_processes: int = setting(0, "processes that share the DICOM port and its limits; 0: the main one", PROCESSES)
     dicom_network_seconds: float = setting(300.0, "seconds until an association silent between requests is aborted")
     dicom_message_seconds: float = setting(60.0, "seconds to wait for the rest of a DIMSE message that has begun")
