@@ -6,9 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, insert, select, update
 
 from broker.domain.linking import How, Link, Sure
 from broker.domain.performed import PerformedMessage, PerformedState, PerformedStep
@@ -57,12 +58,7 @@ class StoredLink:
 
 def performed_by_uid(tx: Connection, uids: Iterable[str]) -> dict[str, tuple[PerformedStep, tuple[Link, ...]]]:
     """The performed steps with these SOP Instance UIDs, each with its links; one statement."""
-    query = (
-        select(*COLUMNS, *LINK_COLUMNS)
-        .outerjoin(performed_links, performed_links.c.performed_step_id == performed_steps.c.id)
-        .where(is_any(tx.dialect.name, performed_steps.c.sop_instance_uid, "uids"))
-        .order_by(performed_links.c.id)
-    )
+    query = _performed_by_uid(tx.dialect.name)
     steps: dict[str, PerformedStep] = {}
     links: dict[str, list[Link]] = defaultdict(list)
     for row in tx.execute(query, {"uids": many(tx, uids)}):
@@ -73,17 +69,34 @@ def performed_by_uid(tx: Connection, uids: Iterable[str]) -> dict[str, tuple[Per
     return {uid: (step, tuple(links[uid])) for uid, step in steps.items()}
 
 
+@cache
+def _performed_by_uid(dialect: str) -> Select[Any]:
+    return (
+        select(*COLUMNS, *LINK_COLUMNS)
+        .outerjoin(performed_links, performed_links.c.performed_step_id == performed_steps.c.id)
+        .where(is_any(dialect, performed_steps.c.sop_instance_uid, "uids"))
+        .order_by(performed_links.c.id)
+    )
+
+
 def performed_of_steps(tx: Connection, step_ids: Iterable[int]) -> dict[int, dict[int, PerformedState]]:
     """Scheduled step id -> performed step id -> its state; links that are only proposals are left out."""
-    query = (
-        select(performed_links.c.step_id, performed_steps.c.id, performed_steps.c.state)
-        .join(performed_steps, performed_steps.c.id == performed_links.c.performed_step_id)
-        .where(is_any(tx.dialect.name, performed_links.c.step_id, "ids"), performed_links.c.sure != Sure.PROPOSAL.value)
-    )
+    wanted = set(step_ids)
+    if not wanted:
+        return {}
     found: dict[int, dict[int, PerformedState]] = defaultdict(dict)
-    for step_id, performed_id, state in tx.execute(query, {"ids": many(tx, step_ids)}):
+    for step_id, performed_id, state in tx.execute(_performed_of_steps(tx.dialect.name), {"ids": many(tx, wanted)}):
         found[step_id][performed_id] = PerformedState(state)
     return dict(found)
+
+
+@cache
+def _performed_of_steps(dialect: str) -> Select[Any]:
+    return (
+        select(performed_links.c.step_id, performed_steps.c.id, performed_steps.c.state)
+        .join(performed_steps, performed_steps.c.id == performed_links.c.performed_step_id)
+        .where(is_any(dialect, performed_links.c.step_id, "ids"), performed_links.c.sure != Sure.PROPOSAL.value)
+    )
 
 
 def add_performed(tx: Connection, steps: Sequence[PerformedStep]) -> None:
@@ -93,18 +106,17 @@ def add_performed(tx: Connection, steps: Sequence[PerformedStep]) -> None:
 
 def change_performed(tx: Connection, steps: Mapping[int, PerformedStep], at: datetime) -> None:
     """Write the facts that an N-SET may change."""
-    names = ("state", "ended_at", "reason", "series_count", "image_count")
-    statement = (
-        update(performed_steps)
-        .where(performed_steps.c.id == bindparam("of"))
-        .values({name: bindparam(f"new_{name}") for name in (*names, "updated_at")})
-    )
     rows = [(key, _row(step) | {"updated_at": at}) for key, step in steps.items()]
     if rows:
-        tx.execute(
-            statement,
-            [{"of": key, **{f"new_{name}": row[name] for name in (*names, "updated_at")}} for key, row in rows],
-        )
+        tx.execute(_CHANGE, [{"of": key, **{f"new_{name}": row[name] for name in _CHANGING}} for key, row in rows])
+
+
+_CHANGING = ("state", "ended_at", "reason", "series_count", "image_count", "updated_at")
+_CHANGE = (
+    update(performed_steps)
+    .where(performed_steps.c.id == bindparam("of"))
+    .values({name: bindparam(f"new_{name}") for name in _CHANGING})
+)
 
 
 def keep_messages(tx: Connection, kept: Sequence[KeptMessage]) -> None:

@@ -6,8 +6,10 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import cache
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Select, insert, select
 
 from broker.domain.linking import Link
 from broker.store.one_of import is_any, many
@@ -96,12 +98,7 @@ class StudyIndex:
 
 def known_instances(tx: Connection, uids: Iterable[str]) -> dict[str, KnownInstance]:
     """The stored objects with these SOP Instance UIDs; one statement."""
-    query = (
-        select(instances.c.sop_instance_uid, instances.c.id, instances.c.digest, instances.c.transfer_syntax_uid,
-               instances.c.order_id, instance_conflicts.c.digest)
-        .outerjoin(instance_conflicts, instance_conflicts.c.instance_id == instances.c.id)
-        .where(is_any(tx.dialect.name, instances.c.sop_instance_uid, "uids"))
-    )  # fmt: skip
+    query = _known_instances(tx.dialect.name)
     others: dict[str, set[str]] = defaultdict(set)
     rows = tx.execute(query, {"uids": many(tx, uids)}).all()
     for row in rows:
@@ -109,15 +106,19 @@ def known_instances(tx: Connection, uids: Iterable[str]) -> dict[str, KnownInsta
     return {row[0]: KnownInstance(row[1], row[2], row[3], row[4], frozenset(others[row[0]])) for row in rows}
 
 
+@cache
+def _known_instances(dialect: str) -> Select[Any]:
+    return (
+        select(instances.c.sop_instance_uid, instances.c.id, instances.c.digest, instances.c.transfer_syntax_uid,
+               instances.c.order_id, instance_conflicts.c.digest)
+        .outerjoin(instance_conflicts, instance_conflicts.c.instance_id == instances.c.id)
+        .where(is_any(dialect, instances.c.sop_instance_uid, "uids"))
+    )  # fmt: skip
+
+
 def study_index(tx: Connection, study_uids: Iterable[str], series_uids: Iterable[str]) -> StudyIndex:
     """Studies with these Study Instance UIDs, and those of their series that have one of these UIDs; one statement."""
-    wanted = (series.c.study_id == studies.c.id) & is_any(tx.dialect.name, series.c.series_uid, "series")
-    query = (
-        select(studies.c.id, studies.c.study_uid, studies.c.patient_number, studies.c.patient_issuer, series.c.id,
-               series.c.series_uid)
-        .select_from(studies.outerjoin(series, wanted))
-        .where(is_any(tx.dialect.name, studies.c.study_uid, "studies"))
-    )  # fmt: skip
+    query = _study_index(tx.dialect.name)
     index = StudyIndex({}, {})
     for row in tx.execute(query, {"studies": many(tx, study_uids), "series": many(tx, series_uids)}):
         index.studies[StudyKey(row[1], row[2], row[3])] = row[0]
@@ -126,12 +127,31 @@ def study_index(tx: Connection, study_uids: Iterable[str], series_uids: Iterable
     return index
 
 
+@cache
+def _study_index(dialect: str) -> Select[Any]:
+    wanted = (series.c.study_id == studies.c.id) & is_any(dialect, series.c.series_uid, "series")
+    return (
+        select(studies.c.id, studies.c.study_uid, studies.c.patient_number, studies.c.patient_issuer, series.c.id,
+               series.c.series_uid)
+        .select_from(studies.outerjoin(series, wanted))
+        .where(is_any(dialect, studies.c.study_uid, "studies"))
+    )  # fmt: skip
+
+
 def told_series(tx: Connection, order_ids: Iterable[int]) -> set[tuple[int, str]]:
     """(procedure id, Series Instance UID) of the first images that the timelines of these orders name already."""
-    query = select(step_events.c.procedure_id, step_events.c.detail).where(
-        is_any(tx.dialect.name, step_events.c.order_id, "ids"), step_events.c.kind == "image"
+    wanted = set(order_ids)
+    if not wanted:
+        return set()
+    rows = tx.execute(_told_series(tx.dialect.name), {"ids": many(tx, wanted)})
+    return {(row[0], row[1].get("series_uid", "")) for row in rows}
+
+
+@cache
+def _told_series(dialect: str) -> Select[Any]:
+    return select(step_events.c.procedure_id, step_events.c.detail).where(
+        is_any(dialect, step_events.c.order_id, "ids"), step_events.c.kind == "image"
     )
-    return {(row[0], row[1].get("series_uid", "")) for row in tx.execute(query, {"ids": many(tx, order_ids)})}
 
 
 def known_paths(tx: Connection, paths: Mapping[int, str]) -> set[str]:

@@ -35,7 +35,8 @@ def load_candidates(
     wanted = set(order_ids).union(*(one.orders(found) for one in keys))
     lost = {one.patient_id for one in keys if one.patient_id and not one.orders(found)}
     forest = load_forest(tx, wanted, find_patients(tx, lost) if lost else ())
-    return Candidates(forest, Names(forest), Issuers(frozenset(all_issuers(tx)), authorities))
+    known = frozenset(all_issuers(tx)) if forest.patients else frozenset()
+    return Candidates(forest, Names(forest), Issuers(known, authorities))
 
 
 def alarms_of(linking: Linking, subject: str) -> list[Alarm]:

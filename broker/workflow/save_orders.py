@@ -95,7 +95,8 @@ def save_drafts(
         return
     known = drafts[0].forest.origin or Forest()
     last = _Last(drafts)
-    issuer_ids = ensure_issuers(tx, ids, last.issuers())
+    issuers = set(last.issuers())
+    issuer_ids = ensure_issuers(tx, ids, issuers) if issuers else {}
     save_patients(tx, ids, list(last.patients.values()), known.patients, issuer_ids, at)
     save_orders(tx, list(last.orders.values()), set(known.orders), issuer_ids, at)
     save_procedures(tx, list(last.procedures.values()), set(known.procedures), issuer_ids)
