@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from dataclasses import replace
 from datetime import datetime
 from functools import cache
 from typing import Any
@@ -35,7 +36,6 @@ from broker.store.tables import (
     requested_procedures,
     scheduled_stations,
     scheduled_steps,
-    step_events,
 )
 
 IN_PROGRESS = "IN PROGRESS"
@@ -286,8 +286,12 @@ def save_steps(
     known: Mapping[int, ScheduledStep],
     columns: StepColumns,
     at: datetime,
+    renamed: Callable[[ScheduledStep], bool],
 ) -> None:
-    """Write steps with their encoded elements, and their stations; `known` are those that have a row, as they were."""
+    """Write steps with their encoded elements, and their stations; `known` are those that have a row, as they were.
+
+    renamed  something above the step has changed, so that its match columns may have, too
+    """
     rows = [
         {
             "of_id": step.id,
@@ -309,7 +313,10 @@ def save_steps(
         }
         for step in changed
     ]
-    _write(tx, rows, set(known), _UPDATE_STEP, {})
+    same = {step.id for step in changed if step.id in known and _stands(known[step.id], step) and not renamed(step)}
+    if kept := [{name: row[name] for name in _MOVING} for row in rows if row["of_id"] in same]:
+        tx.execute(_UPDATE_STEP, kept)
+    _write(tx, [row for row in rows if row["of_id"] not in same], set(known), _UPDATE_STEP, {})
     moved = [step for step in changed if step.id not in known or known[step.id].stations != step.stations]
     if forget := [{"of_id": step.id} for step in moved if step.id in known]:
         tx.execute(_FORGET_STATIONS, forget)
@@ -320,6 +327,24 @@ def save_steps(
     ]
     if stations:
         tx.execute(insert(scheduled_stations), stations)
+
+
+_MOVING = (
+    "of_id", "state", "held", "values", "generated", "stamps", "updated_at", "elements", "rows_hash",
+)  # fmt: skip
+"""Columns of a step that changes without being found under another name or time: most indexes are left alone then."""
+
+
+def _stands(before: ScheduledStep, now: ScheduledStep) -> bool:
+    """The step is found as it was: same ids, modality, stations and start."""
+    return replace(
+        before,
+        state=now.state,
+        held=now.held,
+        values=now.values,
+        generated=now.generated,
+        stamps=now.stamps,
+    ) == now
 
 
 def _write(tx: Connection, rows: list[dict[str, Any]], known: set[int], change: Any, born: Mapping[str, Any]) -> None:
@@ -353,29 +378,3 @@ def save_aliases(tx: Connection, ids: Ids, new: Sequence[Alias], issuer_ids: Map
             for alias in new
         ]
         tx.execute(insert(aliases), rows)
-
-
-def save_events(tx: Connection, ids: Ids, new: Sequence[Event]) -> None:
-    """Write lines of the timeline."""
-    if new:
-        rows = [
-            {
-                "id": ids.next("step_events"),
-                "at": event.at,
-                "order_id": event.order_id,
-                "procedure_id": event.procedure_id,
-                "step_id": event.step_id,
-                "kind": event.kind,
-                "before": event.before,
-                "after": event.after,
-                "effect": event.effect,
-                "actor": event.actor,
-                "order_group": event.group,
-                "message_id": event.message_id,
-                "performed_step_id": event.performed_step_id,
-                "instance_id": event.instance_id,
-                "detail": dict(event.detail),
-            }
-            for event in new
-        ]
-        tx.execute(insert(step_events), rows)

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
+from functools import partial
 from typing import Any
 
 from broker.domain.draft import Draft
@@ -16,9 +17,10 @@ from broker.mapping.encode import encode
 from broker.mapping.rows import RowSet
 from broker.store.alarms import raise_alarms
 from broker.store.database import Transaction
+from broker.store.events import save_events
 from broker.store.ids import Ids
 from broker.store.issuers import ensure_issuers
-from broker.store.orders import save_aliases, save_events, save_orders, save_procedures, save_steps, touch_orders
+from broker.store.orders import save_aliases, save_orders, save_procedures, save_steps, touch_orders
 from broker.store.patients import save_patients
 
 FOLDED_NAME_LENGTH = 200  # characters of the match column
@@ -100,12 +102,17 @@ def save_drafts(
     save_patients(tx, ids, list(last.patients.values()), known.patients, issuer_ids, at)
     save_orders(tx, list(last.orders.values()), set(known.orders), issuer_ids, at)
     save_procedures(tx, list(last.procedures.values()), set(known.procedures), issuer_ids)
-    save_steps(tx, list(last.steps.values()), known.steps, lambda step: step_columns(rows, last.tree(step)), at)
+    columns = partial(_columns_of, rows, last)
+    save_steps(tx, list(last.steps.values()), known.steps, columns, at, last.is_renamed)
     save_aliases(tx, ids, [alias for draft in drafts for alias in draft.aliases], issuer_ids)
     events = [event for draft in drafts for event in draft.events]
     save_events(tx, ids, events)
     touch_orders(tx, set(known.orders), events)
     raise_alarms(tx, [alarm for draft in drafts for alarm in draft.alarms], at)
+
+
+def _columns_of(rows: RowSet, last: _Last, step: ScheduledStep) -> Mapping[str, Any]:
+    return step_columns(rows, last.tree(step))
 
 
 class _Last:
@@ -132,6 +139,12 @@ class _Last:
             yield procedure.accession.issuer
         for draft in self._drafts:
             yield from (alias.issuer for alias in draft.aliases)
+
+    def is_renamed(self, step: ScheduledStep) -> bool:
+        """Its procedure, order or patient is written, too: what it is found by may be another."""
+        forest = self._drafts[0].forest
+        order = self.orders.get(step.order_id) or forest.orders[step.order_id]
+        return step.procedure_id in self.procedures or step.order_id in self.orders or order.patient_id in self.patients
 
     def tree(self, step: ScheduledStep) -> Tree:
         forest = self._drafts[0].forest
