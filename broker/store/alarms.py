@@ -7,10 +7,11 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, select, update
 
 from broker.domain.order import Alarm
 from broker.store.ids import ALARM_IDS, reserve
+from broker.store.prepared import add, prepared, write
 from broker.store.tables import alarms as table
 
 
@@ -35,20 +36,23 @@ class StoredAlarm:
 
 
 _COLUMNS = tuple(table.c[name] for name in StoredAlarm.__slots__)
-_OPEN = select(table.c.id).where(
-    table.c.kind == bindparam("of_kind"), table.c.subject == bindparam("of_subject"), table.c.acknowledged_at.is_(None)
-)
 _REPEAT = (
     update(table)
     .where(table.c.id == bindparam("of_id"))
     .values(count=table.c.count + 1, last_at=bindparam("at"), detail=bindparam("new_detail"))
 )
-_NEW = insert(table)
 _ACKNOWLEDGE = (
     update(table)
     .where(table.c.id == bindparam("of_id"), table.c.acknowledged_at.is_(None))
     .values(acknowledged_at=bindparam("at"), acknowledged_by=bindparam("who"))
 )
+
+
+@prepared
+def _open(_dialect: str) -> Select[Any]:
+    of = table.c
+    named = (of.kind == bindparam("of_kind"), of.subject == bindparam("of_subject"))
+    return select(of.id).where(*named, of.acknowledged_at.is_(None))
 
 
 def raise_alarms(tx: Connection, alarms: Sequence[Alarm], at: datetime) -> None:
@@ -63,14 +67,14 @@ def raise_alarms(tx: Connection, alarms: Sequence[Alarm], at: datetime) -> None:
             fresh[name]["count"] += 1
             fresh[name]["detail"] = alarm.detail
             continue
-        known = tx.execute(_OPEN, {"of_kind": alarm.kind, "of_subject": alarm.subject}).scalar_one_or_none()
-        if known is None:
+        known = _open.scalars(tx, {"of_kind": alarm.kind, "of_subject": alarm.subject})
+        if not known:
             fresh[name] = _row(alarm, at)
         else:
-            tx.execute(_REPEAT, {"of_id": known, "at": at, "new_detail": alarm.detail})
+            write(tx, _REPEAT, [{"of_id": known[0], "at": at, "new_detail": alarm.detail}])
     if fresh:
         first = reserve(tx, ALARM_IDS, len(fresh)) - len(fresh)
-        tx.execute(_NEW, [row | {"id": first + position} for position, row in enumerate(fresh.values())])
+        add(tx, table, [row | {"id": first + position} for position, row in enumerate(fresh.values())])
 
 
 def _row(alarm: Alarm, at: datetime) -> dict[str, Any]:

@@ -3,21 +3,26 @@
 from __future__ import annotations
 
 from collections.abc import Iterable
+from typing import Any
 
-from sqlalchemy import Connection, insert, select
+from sqlalchemy import Connection, Select, select
 
 from broker.domain.request import NO_ISSUER, Issuer
 from broker.store.ids import Ids
+from broker.store.prepared import add, prepared
 from broker.store.tables import issuers
 
 NONE_ID = 0
 
-_ALL = select(issuers.c.id, issuers.c.namespace, issuers.c.universal_id, issuers.c.universal_type)
+
+@prepared
+def _all(_dialect: str) -> Select[Any]:
+    return select(issuers.c.id, issuers.c.namespace, issuers.c.universal_id, issuers.c.universal_type)
 
 
 def all_issuers(tx: Connection) -> dict[Issuer, int]:
     """Every known issuer with its row; a hospital has tens of them."""
-    return {Issuer(row[1] or None, row[2] or None, row[3] or None): row[0] for row in tx.execute(_ALL)}
+    return {Issuer(row[1] or None, row[2] or None, row[3] or None): row[0] for row in _all.rows(tx)}
 
 
 def ensure_issuers(tx: Connection, ids: Ids, wanted: Iterable[Issuer]) -> dict[Issuer, int]:
@@ -35,6 +40,5 @@ def ensure_issuers(tx: Connection, ids: Ids, wanted: Iterable[Issuer]) -> dict[I
                 "universal_type": issuer.universal_type or "",
             }
         )
-    if rows:
-        tx.execute(insert(issuers), rows)
+    add(tx, issuers, rows)
     return known

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
-from functools import cache
 from typing import Any
 
 from sqlalchemy import CompoundSelect, Connection, Select, literal, select, union_all
 
 from broker.domain.order import AliasKind
 from broker.store.one_of import is_any, many
+from broker.store.prepared import prepared
 from broker.store.tables import aliases, orders, patient_identifiers, requested_procedures, scheduled_steps
 
 Name = tuple[AliasKind, str]
@@ -35,13 +35,13 @@ def find_orders(tx: Connection, names: Iterable[Name]) -> dict[Name, set[int]]:
     }
     parameters["any"] = many(tx, (value for _, value in wanted))
     found: dict[Name, set[int]] = defaultdict(set)
-    for kind, value, order_id in tx.execute(_orders_named(tx.dialect.name), parameters):
+    for kind, value, order_id in _orders_named.rows(tx, parameters):
         if (name := (AliasKind(kind), value)) in wanted:
             found[name].add(order_id)
     return dict(found)
 
 
-@cache
+@prepared
 def _orders_named(dialect: str) -> CompoundSelect[Any]:
     """One UNION over all names and the aliases; the same for every call on one kind of database."""
     parts: list[Select[Any]] = [
@@ -56,10 +56,10 @@ def _orders_named(dialect: str) -> CompoundSelect[Any]:
 
 def find_patients(tx: Connection, values: Iterable[str]) -> set[int]:
     """Ids of the patients who carry one of these numbers, of whatever issuer, now or formerly."""
-    return set(tx.execute(_patients_named(tx.dialect.name), {"values": many(tx, values)}).scalars())
+    return set(_patients_named.scalars(tx, {"values": many(tx, values)}))
 
 
-@cache
+@prepared
 def _patients_named(dialect: str) -> Select[Any]:
     held = patient_identifiers.c
     return select(held.patient_id).where(is_any(dialect, held.value, "values"))

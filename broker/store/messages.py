@@ -4,15 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, insert, select
+from sqlalchemy import Connection, Select, bindparam, select
 
 from broker.domain.orderbook import FirstAnswer, JournalEntry, RememberedCancel, RepeatKey, repeat_key
 from broker.domain.request import ReceivedMessage
 from broker.store.ids import Ids
 from broker.store.one_of import is_any, many
+from broker.store.prepared import add, prepared
 from broker.store.tables import messages, remembered_cancels
 
 REASON_LENGTH = 2000  # characters of a reason that the journal keeps
@@ -28,16 +28,15 @@ def first_answers(tx: Connection, received: Iterable[ReceivedMessage]) -> dict[R
     wanted = {(sender_text(m), m.control_id, m.digest): repeat_key(m) for m in received if m.control_id}
     if not wanted:
         return {}
-    query = _same_control_id(tx.dialect.name)
     found: dict[RepeatKey, FirstAnswer] = {}
-    for row in tx.execute(query, {"control_ids": many(tx, (key[1] for key in wanted))}):
+    for row in _same_control_id.rows(tx, {"control_ids": many(tx, (key[1] for key in wanted))}):
         key = wanted.get((row.sender, row.control_id, row.digest))
         if key is not None:
             found.setdefault(key, FirstAnswer(row.id, row.answered_at))
     return found
 
 
-@cache
+@prepared
 def _same_control_id(dialect: str) -> Select[Any]:
     m = messages.c
     return (
@@ -49,12 +48,11 @@ def _same_control_id(dialect: str) -> Select[Any]:
 
 def recent_cancels(tx: Connection, numbers: Iterable[str], since: datetime) -> list[RememberedCancel]:
     """Cancels that came before their order, by placer, filler or accession number, not older than `since`."""
-    query = _cancels(tx.dialect.name)
-    rows = tx.execute(query, {"numbers": many(tx, numbers), "since": since})
+    rows = _cancels.rows(tx, {"numbers": many(tx, numbers), "since": since})
     return [RememberedCancel(*row) for row in rows]
 
 
-@cache
+@prepared
 def _cancels(dialect: str) -> Select[Any]:
     c = remembered_cancels.c
     columns = (
@@ -73,14 +71,11 @@ def _cancels(dialect: str) -> Select[Any]:
 
 def keep_messages(tx: Connection, entries: Sequence[JournalEntry]) -> None:
     """Write journal rows."""
-    if entries:
-        tx.execute(insert(messages), [_row(entry) for entry in entries])
+    add(tx, messages, [_row(entry) for entry in entries])
 
 
 def keep_cancels(tx: Connection, ids: Ids, cancels: Sequence[RememberedCancel]) -> None:
     """Remember cancels, each with the message that brought it."""
-    if not cancels:
-        return
     rows = [
         {
             "id": ids.next("remembered_cancels"),
@@ -95,7 +90,7 @@ def keep_cancels(tx: Connection, ids: Ids, cancels: Sequence[RememberedCancel]) 
         }
         for cancel in cancels
     ]
-    tx.execute(insert(remembered_cancels), rows)
+    add(tx, remembered_cancels, rows)
 
 
 def _row(entry: JournalEntry) -> dict[str, Any]:

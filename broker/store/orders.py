@@ -4,12 +4,10 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from dataclasses import replace
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, func, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, func, literal, select, update
 
 from broker.domain.changes import NO_CHANGE
 from broker.domain.order import (
@@ -27,6 +25,7 @@ from broker.domain.request import NO_ISSUER, Identifier, Issuer
 from broker.store.ids import Ids
 from broker.store.one_of import is_any, many
 from broker.store.patients import load_patients
+from broker.store.prepared import add, prepared, write
 from broker.store.tables import (
     aliases,
     issuers,
@@ -58,7 +57,7 @@ def load_forest(
         _load_steps(tx, forest, chosen, lock)
         forest.aliases = [
             Alias(AliasKind(row[0]), row[1], Issuer(row[2] or None, row[3] or None, row[4] or None), *row[5:])
-            for row in tx.execute(_aliases(tx.dialect.name), chosen)
+            for row in _aliases.rows(tx, chosen)
         ]
         _load_performed(tx, forest, chosen)
     forest.patients = load_patients(tx, people | {order.patient_id for order in forest.orders.values()})
@@ -66,20 +65,19 @@ def load_forest(
 
 
 def _open_orders(tx: Connection, patient_ids: set[int]) -> set[int]:
-    return set(tx.execute(_open_orders_of(tx.dialect.name), {"ids": many(tx, patient_ids)}).scalars())
+    return set(_open_orders_of.scalars(tx, {"ids": many(tx, patient_ids)}))
 
 
-@cache
+@prepared
 def _open_orders_of(dialect: str) -> Select[Any]:
     steps = scheduled_steps.c
-    return (
-        select(steps.order_id).distinct().where(is_any(dialect, steps.patient_id, "ids"), steps.state.in_(_OPEN_STATES))
-    )
+    is_open = steps.state.in_([literal(state) for state in _OPEN_STATES])
+    return select(steps.order_id).distinct().where(is_any(dialect, steps.patient_id, "ids"), is_open)
 
 
 def _load_steps(tx: Connection, forest: Forest, chosen: Mapping[str, Any], lock: bool) -> None:
     known = {row[0]: Issuer(row[1] or None, row[2] or None, row[3] or None) for row in tx.execute(_ISSUERS)}
-    for row in tx.execute(_orders(tx.dialect.name, lock), chosen):
+    for row in (_orders_to_change if lock else _orders).rows(tx, chosen):
         forest.orders[row.id] = Order(
             row.id,
             row.patient_id,
@@ -88,7 +86,7 @@ def _load_steps(tx: Connection, forest: Forest, chosen: Mapping[str, Any], lock:
             _identifier(row.filler_number, row.filler_issuer_id, known),
             row.visit,
         )
-    for row in tx.execute(_procedures(tx.dialect.name), chosen):
+    for row in _procedures.rows(tx, chosen):
         forest.procedures[row.id] = RequestedProcedure(
             row.id,
             row.order_id,
@@ -99,9 +97,9 @@ def _load_steps(tx: Connection, forest: Forest, chosen: Mapping[str, Any], lock:
             frozenset(row.generated),
         )
     stations: dict[int, list[str]] = defaultdict(list)
-    for step_id, ae_title in tx.execute(_stations(tx.dialect.name), chosen):
+    for step_id, ae_title in _stations.rows(tx, chosen):
         stations[step_id].append(ae_title)
-    for row in tx.execute(_steps(tx.dialect.name), chosen):
+    for row in _steps.rows(tx, chosen):
         forest.steps[row.id] = _step(row, tuple(stations[row.id]))
 
 
@@ -130,7 +128,7 @@ def _step(row: Any, stations: tuple[str, ...]) -> ScheduledStep:
 
 def _load_performed(tx: Connection, forest: Forest, chosen: Mapping[str, Any]) -> None:
     """How many performed steps of each step are open, and when each study began."""
-    for step_id, procedure_id, open_count, began in tx.execute(_performed(tx.dialect.name), chosen):
+    for step_id, procedure_id, open_count, began in _performed.rows(tx, chosen):
         if step_id is not None and open_count:
             forest.open_performed[step_id] = open_count
         earliest = forest.study_starts.get(procedure_id)
@@ -140,19 +138,23 @@ def _load_performed(tx: Connection, forest: Forest, chosen: Mapping[str, Any]) -
 _ISSUERS = select(issuers.c.id, issuers.c.namespace, issuers.c.universal_id, issuers.c.universal_type)
 
 
-@cache
-def _orders(dialect: str, lock: bool) -> Select[Any]:
+@prepared
+def _orders(dialect: str) -> Select[Any]:
+    return select(orders).where(is_any(dialect, orders.c.id, "ids")).order_by(orders.c.id)
+
+
+@prepared
+def _orders_to_change(dialect: str) -> Select[Any]:
     """Locked for the transaction, in one order for everybody (PostgreSQL; SQLite has one writer at a time anyway)."""
-    query = select(orders).where(is_any(dialect, orders.c.id, "ids")).order_by(orders.c.id)
-    return query.with_for_update() if lock else query
+    return select(orders).where(is_any(dialect, orders.c.id, "ids")).order_by(orders.c.id).with_for_update()
 
 
-@cache
+@prepared
 def _procedures(dialect: str) -> Select[Any]:
     return select(requested_procedures).where(is_any(dialect, requested_procedures.c.order_id, "ids"))
 
 
-@cache
+@prepared
 def _steps(dialect: str) -> Select[Any]:
     s = scheduled_steps.c
     return select(
@@ -172,7 +174,7 @@ def _steps(dialect: str) -> Select[Any]:
     ).where(is_any(dialect, s.order_id, "ids"))
 
 
-@cache
+@prepared
 def _stations(dialect: str) -> Select[Any]:
     c = scheduled_stations.c
     return (
@@ -183,7 +185,7 @@ def _stations(dialect: str) -> Select[Any]:
     )
 
 
-@cache
+@prepared
 def _aliases(dialect: str) -> Select[Any]:
     a = aliases.c
     return (
@@ -204,7 +206,7 @@ def _aliases(dialect: str) -> Select[Any]:
     )
 
 
-@cache
+@prepared
 def _performed(dialect: str) -> Select[Any]:
     links = performed_links.c
     is_open = performed_steps.c.state == IN_PROGRESS
@@ -222,7 +224,7 @@ def _performed(dialect: str) -> Select[Any]:
 
 
 StepColumns = Callable[[ScheduledStep], Mapping[str, Any]]
-"""The columns of a step that its whole tree gives: patient_id, match_* columns, elements, rows_hash."""
+"""The columns of a step that its whole tree gives: elements, rows_hash; patient_id, match_* where these may be others."""
 
 _UPDATE_ORDER = update(orders).where(orders.c.id == bindparam("of_id"))
 _UPDATE_PROCEDURE = update(requested_procedures).where(requested_procedures.c.id == bindparam("of_id"))
@@ -256,8 +258,7 @@ def touch_orders(tx: Connection, known: set[int], events: Iterable[Event]) -> No
     for event in events:
         if event.kind not in NO_CHANGE and event.order_id in known:
             latest[event.order_id] = max(event.at, latest.get(event.order_id, event.at))
-    if latest:
-        tx.execute(_UPDATE_ORDER, [{"of_id": number, "updated_at": latest[number]} for number in sorted(latest)])
+    write(tx, _UPDATE_ORDER, [{"of_id": number, "updated_at": latest[number]} for number in sorted(latest)])
 
 
 def save_procedures(
@@ -286,65 +287,52 @@ def save_steps(
     known: Mapping[int, ScheduledStep],
     columns: StepColumns,
     at: datetime,
-    renamed: Callable[[ScheduledStep], bool],
 ) -> None:
-    """Write steps with their encoded elements, and their stations; `known` are those that have a row, as they were.
-
-    renamed  something above the step has changed, so that its match columns may have, too
-    """
-    rows = [
-        {
-            "of_id": step.id,
-            "order_id": step.order_id,
-            "procedure_id": step.procedure_id,
-            "ordinal": step.ordinal,
-            "step_id": step.step_id,
-            "state": step.state.value,
-            "held": step.held,
-            "modality": step.modality,
-            "start_at": step.start_at,
-            "values": step.values,
-            "generated": sorted(step.generated),
-            "stamps": step.stamps,
-            "received_at": step.received_at,
-            "updated_at": at,
-            "any_station": not step.stations,
-            **columns(step),
-        }
-        for step in changed
+    """Write steps with their encoded elements, and their stations; `known` are those that have a row, as they were."""
+    new = [
+        {"id": step.id, **_plain(step), "updated_at": at, **columns(step)} for step in changed if step.id not in known
     ]
-    same = {step.id for step in changed if step.id in known and _stands(known[step.id], step) and not renamed(step)}
-    if kept := [{name: row[name] for name in _MOVING} for row in rows if row["of_id"] in same]:
-        tx.execute(_UPDATE_STEP, kept)
-    _write(tx, [row for row in rows if row["of_id"] not in same], set(known), _UPDATE_STEP, {})
+    add(tx, scheduled_steps, new)
+    by_shape: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
+    for step in changed:
+        if step.id in known:
+            row = {"of_id": step.id, **_changed(known[step.id], step), "updated_at": at, **columns(step)}
+            by_shape[tuple(row)].append(row)
+    for rows in by_shape.values():
+        write(tx, _UPDATE_STEP, rows)
     moved = [step for step in changed if step.id not in known or known[step.id].stations != step.stations]
-    if forget := [{"of_id": step.id} for step in moved if step.id in known]:
-        tx.execute(_FORGET_STATIONS, forget)
+    write(tx, _FORGET_STATIONS, [{"of_id": step.id} for step in moved if step.id in known])
     stations = [
         {"step_id": step.id, "ae_title": title, "position": position}
         for step in moved
         for position, title in enumerate(dict.fromkeys(step.stations))
     ]
-    if stations:
-        tx.execute(insert(scheduled_stations), stations)
+    add(tx, scheduled_stations, stations)
 
 
-_MOVING = (
-    "of_id", "state", "held", "values", "generated", "stamps", "updated_at", "elements", "rows_hash",
-)  # fmt: skip
-"""Columns of a step that changes without being found under another name or time: most indexes are left alone then."""
+def _plain(step: ScheduledStep) -> dict[str, Any]:
+    """The columns of a step that it holds itself."""
+    return {
+        "order_id": step.order_id,
+        "procedure_id": step.procedure_id,
+        "ordinal": step.ordinal,
+        "step_id": step.step_id,
+        "state": step.state.value,
+        "held": step.held,
+        "modality": step.modality,
+        "start_at": step.start_at,
+        "values": step.values,
+        "generated": sorted(step.generated),
+        "stamps": step.stamps,
+        "received_at": step.received_at,
+        "any_station": not step.stations,
+    }
 
 
-def _stands(before: ScheduledStep, now: ScheduledStep) -> bool:
-    """The step is found as it was: same ids, modality, stations and start."""
-    return replace(
-        before,
-        state=now.state,
-        held=now.held,
-        values=now.values,
-        generated=now.generated,
-        stamps=now.stamps,
-    ) == now
+def _changed(before: ScheduledStep, now: ScheduledStep) -> dict[str, Any]:
+    """Only what is different: indexes of what a step is found by are left alone when it only moves on."""
+    held = _plain(before)
+    return {name: value for name, value in _plain(now).items() if value != held[name]}
 
 
 def _write(tx: Connection, rows: list[dict[str, Any]], known: set[int], change: Any, born: Mapping[str, Any]) -> None:
@@ -354,27 +342,23 @@ def _write(tx: Connection, rows: list[dict[str, Any]], known: set[int], change: 
         for row in rows
         if row["of_id"] not in known
     ]
-    old = [row for row in rows if row["of_id"] in known]
-    if new:
-        tx.execute(insert(change.table), new)
-    if old:
-        tx.execute(change, old)
+    add(tx, change.table, new)
+    write(tx, change, [row for row in rows if row["of_id"] in known])
 
 
 def save_aliases(tx: Connection, ids: Ids, new: Sequence[Alias], issuer_ids: Mapping[Issuer, int]) -> None:
     """Write new aliases."""
-    if new:
-        rows = [
-            {
-                "id": ids.next("aliases"),
-                "kind": alias.kind.value,
-                "value": alias.value,
-                "issuer_id": issuer_ids[alias.issuer],
-                "order_id": alias.order_id,
-                "procedure_id": alias.procedure_id,
-                "step_id": alias.step_id,
-                "source": alias.source,
-            }
-            for alias in new
-        ]
-        tx.execute(insert(aliases), rows)
+    rows = [
+        {
+            "id": ids.next("aliases"),
+            "kind": alias.kind.value,
+            "value": alias.value,
+            "issuer_id": issuer_ids[alias.issuer],
+            "order_id": alias.order_id,
+            "procedure_id": alias.procedure_id,
+            "step_id": alias.step_id,
+            "source": alias.source,
+        }
+        for alias in new
+    ]
+    add(tx, aliases, rows)

@@ -5,15 +5,15 @@ from __future__ import annotations
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, delete, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, delete, select, update
 
 from broker.domain.order import Patient, PatientIdentifier
 from broker.domain.request import Identifier, Issuer
 from broker.store.ids import Ids
 from broker.store.one_of import is_any, many
+from broker.store.prepared import add, prepared, write
 from broker.store.tables import issuers, patient_identifiers, patients
 
 
@@ -24,7 +24,7 @@ def load_patients(tx: Connection, patient_ids: Iterable[int]) -> dict[int, Patie
         return {}
     rows: dict[int, Any] = {}
     held: dict[int, list[PatientIdentifier]] = defaultdict(list)
-    for row in tx.execute(_trees(tx.dialect.name), {"ids": many(tx, wanted)}):
+    for row in _trees.rows(tx, {"ids": many(tx, wanted)}):
         rows[row.id] = row
         issuer = Issuer(row.namespace or None, row.universal_id or None, row.universal_type or None)
         held[row.id].append(PatientIdentifier(row.value, issuer, row.former))
@@ -40,7 +40,7 @@ def load_patients(tx: Connection, patient_ids: Iterable[int]) -> dict[int, Patie
     }
 
 
-@cache
+@prepared
 def _trees(dialect: str) -> Select[Any]:
     held = patient_identifiers.c
     return (
@@ -77,13 +77,10 @@ def save_patients(
     """Write patients; `known` are those that have a row, as they were."""
     new = [patient for patient in changed if patient.id not in known]
     old = [patient for patient in changed if patient.id in known]
-    if new:
-        tx.execute(insert(patients), [{"id": p.id, "created_at": at, **_columns(p, at)} for p in new])
-    if old:
-        tx.execute(_UPDATE, [{"of_id": p.id, **_columns(p, at)} for p in old])
+    add(tx, patients, [{"id": p.id, "created_at": at, **_columns(p, at)} for p in new])
+    write(tx, _UPDATE, [{"of_id": p.id, **_columns(p, at)} for p in old])
     renamed = [p for p in old if p.identifiers != known[p.id].identifiers]
-    if renamed:
-        tx.execute(_FORGET, [{"of_id": p.id} for p in renamed])
+    write(tx, _FORGET, [{"of_id": p.id} for p in renamed])
     rows = [
         {
             "id": ids.next("patient_identifiers"),
@@ -96,8 +93,7 @@ def save_patients(
         for patient in (*new, *renamed)
         for position, held in enumerate(patient.identifiers)
     ]
-    if rows:
-        tx.execute(insert(patient_identifiers), rows)
+    add(tx, patient_identifiers, rows)
 
 
 def _columns(patient: Patient, at: datetime) -> dict[str, Any]:

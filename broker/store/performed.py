@@ -6,14 +6,14 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, insert, select, update
+from sqlalchemy import Connection, Select, bindparam, select, update
 
 from broker.domain.linking import How, Link, Sure
 from broker.domain.performed import PerformedMessage, PerformedState, PerformedStep
 from broker.store.one_of import is_any, many
+from broker.store.prepared import add, prepared, write
 from broker.store.tables import performed_links, performed_messages, performed_steps
 
 COLUMNS = tuple(
@@ -58,10 +58,9 @@ class StoredLink:
 
 def performed_by_uid(tx: Connection, uids: Iterable[str]) -> dict[str, tuple[PerformedStep, tuple[Link, ...]]]:
     """The performed steps with these SOP Instance UIDs, each with its links; one statement."""
-    query = _performed_by_uid(tx.dialect.name)
     steps: dict[str, PerformedStep] = {}
     links: dict[str, list[Link]] = defaultdict(list)
-    for row in tx.execute(query, {"uids": many(tx, uids)}):
+    for row in _performed_by_uid.rows(tx, {"uids": many(tx, uids)}):
         step = _step(row[: len(COLUMNS)])
         steps[step.sop_instance_uid] = step
         if row[len(COLUMNS)] is not None:
@@ -69,7 +68,7 @@ def performed_by_uid(tx: Connection, uids: Iterable[str]) -> dict[str, tuple[Per
     return {uid: (step, tuple(links[uid])) for uid, step in steps.items()}
 
 
-@cache
+@prepared
 def _performed_by_uid(dialect: str) -> Select[Any]:
     return (
         select(*COLUMNS, *LINK_COLUMNS)
@@ -85,12 +84,12 @@ def performed_of_steps(tx: Connection, step_ids: Iterable[int]) -> dict[int, dic
     if not wanted:
         return {}
     found: dict[int, dict[int, PerformedState]] = defaultdict(dict)
-    for step_id, performed_id, state in tx.execute(_performed_of_steps(tx.dialect.name), {"ids": many(tx, wanted)}):
+    for step_id, performed_id, state in _performed_of_steps.rows(tx, {"ids": many(tx, wanted)}):
         found[step_id][performed_id] = PerformedState(state)
     return dict(found)
 
 
-@cache
+@prepared
 def _performed_of_steps(dialect: str) -> Select[Any]:
     return (
         select(performed_links.c.step_id, performed_steps.c.id, performed_steps.c.state)
@@ -100,15 +99,13 @@ def _performed_of_steps(dialect: str) -> Select[Any]:
 
 
 def add_performed(tx: Connection, steps: Sequence[PerformedStep]) -> None:
-    if steps:
-        tx.execute(insert(performed_steps), [_row(step) | {"updated_at": step.created_at} for step in steps])
+    add(tx, performed_steps, [_row(step) | {"updated_at": step.created_at} for step in steps])
 
 
 def change_performed(tx: Connection, steps: Mapping[int, PerformedStep], at: datetime) -> None:
     """Write the facts that an N-SET may change."""
     rows = [(key, _row(step) | {"updated_at": at}) for key, step in steps.items()]
-    if rows:
-        tx.execute(_CHANGE, [{"of": key, **{f"new_{name}": row[name] for name in _CHANGING}} for key, row in rows])
+    write(tx, _CHANGE, [{"of": key, **{f"new_{name}": row[name] for name in _CHANGING}} for key, row in rows])
 
 
 _CHANGING = ("state", "ended_at", "reason", "series_count", "image_count", "updated_at")
@@ -120,41 +117,35 @@ _CHANGE = (
 
 
 def keep_messages(tx: Connection, kept: Sequence[KeptMessage]) -> None:
-    if kept:
-        tx.execute(
-            insert(performed_messages),
-            [
-                {
-                    "id": item.id,
-                    "performed_step_id": item.performed_step_id,
-                    "at": item.message.received_at,
-                    "command": item.command,
-                    "peer": item.message.peer,
-                    "transfer_syntax_uid": item.message.transfer_syntax_uid,
-                    "dataset": item.message.dataset,
-                }
-                for item in kept
-            ],
-        )
+    rows = [
+        {
+            "id": item.id,
+            "performed_step_id": item.performed_step_id,
+            "at": item.message.received_at,
+            "command": item.command,
+            "peer": item.message.peer,
+            "transfer_syntax_uid": item.message.transfer_syntax_uid,
+            "dataset": item.message.dataset,
+        }
+        for item in kept
+    ]
+    add(tx, performed_messages, rows)
 
 
 def add_links(tx: Connection, links: Sequence[StoredLink]) -> None:
-    if links:
-        tx.execute(
-            insert(performed_links),
-            [
-                {
-                    "id": stored.id,
-                    "performed_step_id": stored.performed_step_id,
-                    "order_id": stored.link.order_id,
-                    "procedure_id": stored.link.procedure_id,
-                    "step_id": stored.link.step_id,
-                    "how": stored.link.how.value,
-                    "sure": stored.link.sure.value,
-                }
-                for stored in links
-            ],
-        )
+    rows = [
+        {
+            "id": stored.id,
+            "performed_step_id": stored.performed_step_id,
+            "order_id": stored.link.order_id,
+            "procedure_id": stored.link.procedure_id,
+            "step_id": stored.link.step_id,
+            "how": stored.link.how.value,
+            "sure": stored.link.sure.value,
+        }
+        for stored in links
+    ]
+    add(tx, performed_links, rows)
 
 
 def messages_of_performed(tx: Connection, performed_step_id: int) -> list[StoredMessage]:

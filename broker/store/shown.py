@@ -136,9 +136,7 @@ def find_order(tx: Connection, text: str, limit: int = 20) -> list[ShownOrder]:
     return _with_steps(tx, rows)
 
 
-def list_steps(
-    tx: Connection, limit: int, station: str | None = None, date: str | None = None
-) -> list[ShownStep]:
+def list_steps(tx: Connection, limit: int, station: str | None = None, date: str | None = None) -> list[ShownStep]:
     """Open steps, held ones included, earliest first, at most `limit`.
 
     station  only those planned for this AE title, or open to any

@@ -6,13 +6,13 @@ from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from datetime import datetime
-from functools import cache
 from typing import Any
 
-from sqlalchemy import Connection, Select, insert, select
+from sqlalchemy import Connection, Select, select
 
 from broker.domain.linking import Link
 from broker.store.one_of import is_any, many
+from broker.store.prepared import add, prepared
 from broker.store.tables import id_blocks, instance_conflicts, instances, series, step_events, studies
 
 
@@ -98,15 +98,14 @@ class StudyIndex:
 
 def known_instances(tx: Connection, uids: Iterable[str]) -> dict[str, KnownInstance]:
     """The stored objects with these SOP Instance UIDs; one statement."""
-    query = _known_instances(tx.dialect.name)
     others: dict[str, set[str]] = defaultdict(set)
-    rows = tx.execute(query, {"uids": many(tx, uids)}).all()
+    rows = _known_instances.rows(tx, {"uids": many(tx, uids)})
     for row in rows:
         others[row[0]].update([row[5]] if row[5] else [])
     return {row[0]: KnownInstance(row[1], row[2], row[3], row[4], frozenset(others[row[0]])) for row in rows}
 
 
-@cache
+@prepared
 def _known_instances(dialect: str) -> Select[Any]:
     return (
         select(instances.c.sop_instance_uid, instances.c.id, instances.c.digest, instances.c.transfer_syntax_uid,
@@ -118,16 +117,15 @@ def _known_instances(dialect: str) -> Select[Any]:
 
 def study_index(tx: Connection, study_uids: Iterable[str], series_uids: Iterable[str]) -> StudyIndex:
     """Studies with these Study Instance UIDs, and those of their series that have one of these UIDs; one statement."""
-    query = _study_index(tx.dialect.name)
     index = StudyIndex({}, {})
-    for row in tx.execute(query, {"studies": many(tx, study_uids), "series": many(tx, series_uids)}):
+    for row in _study_index.rows(tx, {"studies": many(tx, study_uids), "series": many(tx, series_uids)}):
         index.studies[StudyKey(row[1], row[2], row[3])] = row[0]
         if row[4] is not None:
             index.series[row[0], row[5]] = row[4]
     return index
 
 
-@cache
+@prepared
 def _study_index(dialect: str) -> Select[Any]:
     wanted = (series.c.study_id == studies.c.id) & is_any(dialect, series.c.series_uid, "series")
     return (
@@ -143,11 +141,11 @@ def told_series(tx: Connection, order_ids: Iterable[int]) -> set[tuple[int, str]
     wanted = set(order_ids)
     if not wanted:
         return set()
-    rows = tx.execute(_told_series(tx.dialect.name), {"ids": many(tx, wanted)})
+    rows = _told_series.rows(tx, {"ids": many(tx, wanted)})
     return {(row[0], row[1].get("series_uid", "")) for row in rows}
 
 
-@cache
+@prepared
 def _told_series(dialect: str) -> Select[Any]:
     return select(step_events.c.procedure_id, step_events.c.detail).where(
         is_any(dialect, step_events.c.order_id, "ids"), step_events.c.kind == "image"
@@ -173,55 +171,44 @@ def numbers_given(tx: Connection) -> int:
 
 
 def add_studies(tx: Connection, new: Sequence[NewStudy]) -> None:
-    if new:
-        tx.execute(
-            insert(studies),
-            [
-                {
-                    "id": study.id,
-                    "study_uid": study.key.study_uid,
-                    "patient_number": study.key.patient_number,
-                    "patient_issuer": study.key.patient_issuer,
-                    "accession_number": study.accession_number,
-                    "created_at": study.created_at,
-                }
-                for study in new
-            ],
-        )
+    rows = [
+        {
+            "id": study.id,
+            "study_uid": study.key.study_uid,
+            "patient_number": study.key.patient_number,
+            "patient_issuer": study.key.patient_issuer,
+            "accession_number": study.accession_number,
+            "created_at": study.created_at,
+        }
+        for study in new
+    ]
+    add(tx, studies, rows)
 
 
 def add_series(tx: Connection, new: Sequence[NewSeries]) -> None:
-    if new:
-        tx.execute(
-            insert(series),
-            [
-                {"id": one.id, "study_id": one.study_id, "series_uid": one.series_uid, "modality": one.modality}
-                for one in new
-            ],
-        )
+    rows = [
+        {"id": one.id, "study_id": one.study_id, "series_uid": one.series_uid, "modality": one.modality} for one in new
+    ]
+    add(tx, series, rows)
 
 
 def add_instances(tx: Connection, new: Sequence[NewInstance]) -> None:
-    if new:
-        tx.execute(insert(instances), [_instance_row(instance) for instance in new])
+    add(tx, instances, [_instance_row(instance) for instance in new])
 
 
 def add_conflicts(tx: Connection, new: Sequence[NewConflict]) -> None:
-    if new:
-        tx.execute(
-            insert(instance_conflicts),
-            [
-                {
-                    "id": conflict.id,
-                    "instance_id": conflict.instance_id,
-                    "digest": conflict.digest,
-                    "received_at": conflict.received_at,
-                    "peer": conflict.peer,
-                    **_place_row(conflict.place),
-                }
-                for conflict in new
-            ],
-        )
+    rows = [
+        {
+            "id": conflict.id,
+            "instance_id": conflict.instance_id,
+            "digest": conflict.digest,
+            "received_at": conflict.received_at,
+            "peer": conflict.peer,
+            **_place_row(conflict.place),
+        }
+        for conflict in new
+    ]
+    add(tx, instance_conflicts, rows)
 
 
 def _instance_row(new: NewInstance) -> dict[str, object]:

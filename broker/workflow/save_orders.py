@@ -70,8 +70,8 @@ def values_of(tree: Tree) -> Values:
     return {key: value for key, value in merged.items() if value is not None}
 
 
-def step_columns(rows: RowSet, tree: Tree) -> Mapping[str, Any]:
-    """The columns of a step that its whole tree gives: what is matched, and the encoded elements."""
+def found_by(tree: Tree) -> Mapping[str, Any]:
+    """The columns of a step that it is found by, and that stand above it in its tree."""
     name = tree.patient.values.get("PatientName", "")
     return {
         "patient_id": tree.patient.id,
@@ -80,8 +80,6 @@ def step_columns(rows: RowSet, tree: Tree) -> Mapping[str, Any]:
         "match_accession": tree.procedure.accession.value,
         "match_procedure_id": tree.procedure.requested_procedure_id,
         "match_study_uid": tree.procedure.study_uid,
-        "elements": encode(rows, values_of(tree), facts_of(tree)),
-        "rows_hash": rows.hash,
     }
 
 
@@ -102,8 +100,8 @@ def save_drafts(
     save_patients(tx, ids, list(last.patients.values()), known.patients, issuer_ids, at)
     save_orders(tx, list(last.orders.values()), set(known.orders), issuer_ids, at)
     save_procedures(tx, list(last.procedures.values()), set(known.procedures), issuer_ids)
-    columns = partial(_columns_of, rows, last)
-    save_steps(tx, list(last.steps.values()), known.steps, columns, at, last.is_renamed)
+    columns = partial(_columns_of, rows, last, known.steps)
+    save_steps(tx, list(last.steps.values()), known.steps, columns, at)
     save_aliases(tx, ids, [alias for draft in drafts for alias in draft.aliases], issuer_ids)
     events = [event for draft in drafts for event in draft.events]
     save_events(tx, ids, events)
@@ -111,8 +109,12 @@ def save_drafts(
     raise_alarms(tx, [alarm for draft in drafts for alarm in draft.alarms], at)
 
 
-def _columns_of(rows: RowSet, last: _Last, step: ScheduledStep) -> Mapping[str, Any]:
-    return step_columns(rows, last.tree(step))
+def _columns_of(
+    rows: RowSet, last: _Last, known: Mapping[int, ScheduledStep], step: ScheduledStep
+) -> Mapping[str, Any]:
+    tree = last.tree(step)
+    elements = {"elements": encode(rows, values_of(tree), facts_of(tree)), "rows_hash": rows.hash}
+    return elements if step.id in known and not last.is_renamed(step) else {**found_by(tree), **elements}
 
 
 class _Last:

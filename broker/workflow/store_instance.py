@@ -244,9 +244,7 @@ def _again(draft: InstanceDraft, request: StoreInstance, held: KnownInstance) ->
     draft.orders.alarms.append(
         Alarm("instance-conflict", request.sop_instance_uid, held.order_id, "other bytes under a known UID, kept aside")
     )
-    conflict = NewConflict(
-        request.number, held.id, request.digest, request.place, request.received_at, request.peer
-    )
+    conflict = NewConflict(request.number, held.id, request.digest, request.place, request.received_at, request.peer)
     changes = InstanceChanges(draft.orders, request.received_at, conflicts=[conflict])
     return Decision(changes, StoreAnswer(Kept.CONFLICT, True))
 
