@@ -18,6 +18,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 from sqlalchemy.pool import NullPool, QueuePool
 
 from broker.errors import SettingsError
+from broker.store.prepared import KEPT_STATEMENTS
 from broker.store.write_lock import write_lock
 
 READERS = 8  # connections: readers hold one for a few milliseconds only
@@ -116,7 +117,12 @@ class SqliteBackend:
         self.where: Mapping[str, object] = {"file": path}
         self._lock_path = path.with_name("write.lock")
         url = URL.create("sqlite", database=str(path))
-        arguments = {"isolation_level": None, "check_same_thread": False, "timeout": lock_seconds}
+        arguments = {
+            "isolation_level": None,
+            "check_same_thread": False,
+            "timeout": lock_seconds,
+            "cached_statements": KEPT_STATEMENTS,
+        }
         self.readers = create_engine(
             url,
             poolclass=QueuePool,
@@ -177,7 +183,7 @@ def _set_up_writer(connection: sqlite3.Connection, _record: object) -> None:
 
 def _begin_immediate(connection: Connection) -> None:
     # A transaction that reads first and writes later would fail at once when somebody wrote in between.
-    connection.exec_driver_sql("BEGIN IMMEDIATE")
+    connection.connection.cursor().execute("BEGIN IMMEDIATE")
 
 
 class PostgresBackend:

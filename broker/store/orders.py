@@ -224,7 +224,7 @@ def _performed(dialect: str) -> Select[Any]:
 
 
 StepColumns = Callable[[ScheduledStep], Mapping[str, Any]]
-"""The columns of a step that its whole tree gives: elements, rows_hash; patient_id, match_* where these may be others."""
+"""Columns of a step that its whole tree gives: elements, rows_hash; patient_id and match_* where they may be others."""
 
 _UPDATE_ORDER = update(orders).where(orders.c.id == bindparam("of_id"))
 _UPDATE_PROCEDURE = update(requested_procedures).where(requested_procedures.c.id == bindparam("of_id"))

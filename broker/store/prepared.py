@@ -7,7 +7,7 @@ of a modality reads and writes a dozen of them.
 from __future__ import annotations
 
 from collections import namedtuple
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from functools import cache, lru_cache
 from typing import Any, NamedTuple
 
@@ -79,8 +79,8 @@ class _Text(NamedTuple):
 
     names       of its parameters: one for each question mark, or each once where the driver takes them by name
     constants   values that stand in the statement itself, by name
-    converters  of values on their way in, by name
-    columns     of values on their way out, one for each column
+    converters  of values on their way in, by place
+    columns     of values on their way out, by place
     row         makes a row of a driver's row
     """
 
@@ -88,28 +88,28 @@ class _Text(NamedTuple):
     names: tuple[str, ...]
     by_name: bool
     constants: Mapping[str, Any]
-    converters: Mapping[str, Converter]
-    columns: tuple[Converter | None, ...]
+    converters: Sequence[tuple[int, Converter]]
+    columns: Sequence[tuple[int, Converter]]
     row: Callable[[Any], Any]
 
     def parameters(self, values: Mapping[str, Any]) -> Any:
         """Values in the form the driver takes them."""
-        constants, converters = self.constants, self.converters
-        given = []
-        for name in self.names:
-            value = constants[name] if name in constants else values[name]
-            given.append(converters[name](value) if name in converters else value)
+        if self.constants:
+            values = {**self.constants, **values}
+        given = [values[name] for name in self.names]
+        for place, convert in self.converters:
+            given[place] = convert(given[place])
         return dict(zip(self.names, given, strict=True)) if self.by_name else given
 
     def made(self, found: Sequence[Any]) -> list[Any]:
         """Rows of the driver as ours."""
-        if not any(self.columns):
-            return list(map(self.row, found))
-        return [self.row(map(_through, self.columns, one)) for one in found]
+        return list(map(self._row if self.columns else self.row, found))
 
-
-def _through(converter: Converter | None, value: Any) -> Any:
-    return value if converter is None else converter(value)
+    def _row(self, found: Sequence[Any]) -> Any:
+        values = list(found)
+        for place, convert in self.columns:
+            values[place] = convert(values[place])
+        return self.row(values)
 
 
 @cache
@@ -122,19 +122,25 @@ def _text(dialect: Dialect, statement: Executable, keys: tuple[str, ...]) -> _Te
     """keys: of the values that are written; () for a query."""
     compiled: Any = statement.compile(dialect=dialect, column_keys=list(keys) or None)  # type: ignore[attr-defined]
     binds = {name: bind for bind, name in compiled.bind_names.items()}
-    converters = {name: bind.type.dialect_impl(dialect).bind_processor(dialect) for name, bind in binds.items()}
+    names = tuple(compiled.positiontup if compiled.positional else binds)
+    types = [binds[name].type.dialect_impl(dialect) for name in names]
     chosen = list(getattr(statement, "selected_columns", ()))
-    names = [column.key or "" for column in chosen]
-    row: Any = namedtuple("Row", names, rename=True)  # type: ignore[misc]  # noqa: PYI024
+    columns = [column.type.dialect_impl(dialect).result_processor(dialect, None) for column in chosen]
+    titles = [column.key or "" for column in chosen]
+    row: Any = namedtuple("Row", titles, rename=True)  # type: ignore[misc]  # noqa: PYI024
     return _Text(
         str(compiled),
-        tuple(compiled.positiontup) if compiled.positional else tuple(binds),
+        names,
         not compiled.positional,
         {name: bind.value for name, bind in binds.items() if not bind.required},
-        {name: convert for name, convert in converters.items() if convert is not None},
-        tuple(column.type.dialect_impl(dialect).result_processor(dialect, None) for column in chosen),
+        _converters(one.bind_processor(dialect) for one in types),
+        _converters(columns),
         row._make,
     )
+
+
+def _converters(all_of_them: Iterable[Converter | None]) -> list[tuple[int, Converter]]:
+    return [(place, convert) for place, convert in enumerate(all_of_them) if convert is not None]
 
 
 def _named(tx: Connection, error: Exception) -> Exception:
