@@ -238,6 +238,7 @@ CREATE TABLE scheduled_steps (
     any_station BOOLEAN NOT NULL,  -- true: open to every station its modality fits
     elements BYTEA NOT NULL,  -- encoded worklist elements, spliced into answers
     rows_hash VARCHAR(64) COLLATE "C" NOT NULL,  -- of the profile rows that made the elements
+    listed BOOLEAN DEFAULT false NOT NULL,  -- true: the worklist shows it by default: not held, not ended
     CONSTRAINT pk_scheduled_steps PRIMARY KEY (id),
     CONSTRAINT uq_scheduled_steps_procedure_id_step_id UNIQUE (procedure_id, step_id),
     CONSTRAINT fk_scheduled_steps_order_id FOREIGN KEY(order_id) REFERENCES orders (id),
@@ -245,10 +246,10 @@ CREATE TABLE scheduled_steps (
     CONSTRAINT fk_scheduled_steps_patient_id FOREIGN KEY(patient_id) REFERENCES patients (id)
 )
  WITH (toast_tuple_target = 8160);
-CREATE INDEX ix_scheduled_steps_listed_modality ON scheduled_steps (modality, start_at, id) WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED');
-CREATE INDEX ix_scheduled_steps_listed_patient_id ON scheduled_steps (match_patient_id) WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED');
-CREATE INDEX ix_scheduled_steps_listed_patient_name ON scheduled_steps (match_patient_name) WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED');
-CREATE INDEX ix_scheduled_steps_listed_start ON scheduled_steps (start_at, id) WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED');
+CREATE INDEX ix_scheduled_steps_listed_modality ON scheduled_steps (modality, start_at, id) WHERE listed;
+CREATE INDEX ix_scheduled_steps_listed_patient_id ON scheduled_steps (match_patient_id) WHERE listed;
+CREATE INDEX ix_scheduled_steps_listed_patient_name ON scheduled_steps (match_patient_name) WHERE listed;
+CREATE INDEX ix_scheduled_steps_listed_start ON scheduled_steps (start_at, id) WHERE listed;
 CREATE INDEX ix_scheduled_steps_match_accession ON scheduled_steps (match_accession);
 CREATE INDEX ix_scheduled_steps_match_patient_id ON scheduled_steps (match_patient_id);
 CREATE INDEX ix_scheduled_steps_match_patient_name ON scheduled_steps (match_patient_name);

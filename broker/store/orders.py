@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, delete, func, literal, sel
 
 from broker.domain.changes import NO_CHANGE
 from broker.domain.order import (
+    LISTED,
     OPEN,
     Alias,
     AliasKind,
@@ -326,6 +327,7 @@ def _plain(step: ScheduledStep) -> dict[str, Any]:
         "stamps": step.stamps,
         "received_at": step.received_at,
         "any_station": not step.stations,
+        "listed": step.held is None and step.state in LISTED,
     }
 
 

@@ -18,6 +18,7 @@ from sqlalchemy import (
     Table,
     Text,
     UniqueConstraint,
+    false,
     text,
 )
 
@@ -186,6 +187,13 @@ scheduled_steps = Table(
     Column("any_station", Boolean, nullable=False, comment="true: open to every station its modality fits"),
     Column("elements", LargeBinary, nullable=False, comment="encoded worklist elements, spliced into answers"),
     Column("rows_hash", label(64), nullable=False, comment="of the profile rows that made the elements"),
+    Column(
+        "listed",
+        Boolean,
+        nullable=False,
+        server_default=false(),
+        comment="true: the worklist shows it by default: not held, not ended",
+    ),
     UniqueConstraint("procedure_id", "step_id"),
     Index("ix_scheduled_steps_patient", "patient_id"),
     Index("ix_scheduled_steps_step_id", "step_id"),

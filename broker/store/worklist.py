@@ -272,13 +272,18 @@ def _statement(dialect: Dialect, shape: Shape, states: tuple[str, ...] | None, l
 
 
 def _shown(states: tuple[str, ...] | None) -> ColumnElement[bool]:
-    """Not held, and in one of the states. What is listed by default stands literally, as partial indexes have it."""
+    """Not held, and in one of the states.
+
+    What is listed by default stands literally, as the partial indexes have it. Other states are shut out one by one:
+    SQLite would seek what is named by its state in an index that begins with the state.
+    """
+    shown = scheduled_steps.c.held.is_(None)
     if states is None:
-        return scheduled_steps.c.held.is_(None)
-    hidden = {state.value for state in LISTED} - set(states)
+        return shown
     if set(states) <= {state.value for state in LISTED}:
-        return and_(text(LISTED_STEPS), *(scheduled_steps.c.state != _literal(state) for state in sorted(hidden)))
-    return and_(scheduled_steps.c.held.is_(None), or_(*(scheduled_steps.c.state == _literal(one) for one in states)))
+        hidden = sorted({state.value for state in StepState} - set(states))
+        return and_(text(LISTED_STEPS), shown, *(scheduled_steps.c.state != _literal(state) for state in hidden))
+    return and_(shown, or_(*(scheduled_steps.c.state == _literal(one) for one in states)))
 
 
 def _literal(state: str) -> ColumnElement[str]:

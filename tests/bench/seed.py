@@ -111,7 +111,7 @@ def _step(number: int, one: BenchStep, rows: RowSet) -> dict[str, Any]:
         "stamps": "{}", "received_at": AT, "updated_at": AT, "match_patient_id": one.patient_id,
         "match_patient_name": fold(values["PatientName"]), "match_accession": values["AccessionNumber"],
         "match_procedure_id": values["RequestedProcedureID"], "match_study_uid": study_uid, "any_station": False,
-        "elements": encode(rows, values, facts), "rows_hash": rows.hash,
+        "elements": encode(rows, values, facts), "rows_hash": rows.hash, "listed": True,
     }  # fmt: skip
 
 
@@ -128,6 +128,7 @@ def _finished(
         owner = one.number + 1
         changed = {
             "id": number, "step_id": f"OLD{number:09d}", "ordinal": at % STEPS_A_PROCEDURE + 1, "state": "COMPLETED",
+            "listed": False,
             "start_at": _earlier(row["start_at"], 35 * round_), "match_accession": f"OLD{number:09d}",
             "match_procedure_id": f"OLD{number:09d}", "match_study_uid": f"2.25.889{number:09d}",
             "order_id": owner, "procedure_id": above, "patient_id": owner,

@@ -9,7 +9,7 @@ from datetime import UTC, datetime
 from sqlalchemy import insert, select
 
 from broker.domain.matching import fold
-from broker.domain.order import Facts
+from broker.domain.order import LISTED, Facts, StepState
 from broker.domain.request import NO_ISSUER, Value
 from broker.mapping.encode import encode
 from broker.mapping.rows import RowSet
@@ -100,7 +100,7 @@ def _records(number: int, step: PlannedStep, rows: RowSet) -> dict[str, object]:
             "updated_at": SINCE, "match_patient_id": step.patient_id, "match_patient_name": fold(step.name),
             "match_accession": step.accession, "match_procedure_id": step.procedure_id,
             "match_study_uid": step.study_uid, "any_station": not step.stations, "elements": elements,
-            "rows_hash": rows.hash,
+            "rows_hash": rows.hash, "listed": step.held is None and StepState(step.state) in LISTED,
         },
         "stations": [
             {"step_id": number, "ae_title": title, "position": at} for at, title in enumerate(step.stations)

@@ -41,6 +41,7 @@ def a_step(number: int, **changed: Any) -> dict[str, Any]:
         "values": {"RequestedProcedureDescription": "CT HEAD"}, "generated": [], "stamps": {}, "updated_at": NOW,
         "match_patient_id": "P1", "match_patient_name": "MULLER^ANNA", "match_accession": "A1",
         "match_procedure_id": "R1", "match_study_uid": STUDY, "any_station": False, "elements": b"", "rows_hash": "",
+        "listed": False,
     } | changed  # fmt: skip
 
 
