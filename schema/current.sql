@@ -238,7 +238,7 @@ CREATE TABLE scheduled_steps (
     any_station BOOLEAN NOT NULL,  -- true: open to every station its modality fits
     elements BYTEA NOT NULL,  -- encoded worklist elements, spliced into answers
     rows_hash VARCHAR(64) COLLATE "C" NOT NULL,  -- of the profile rows that made the elements
-    listed BOOLEAN DEFAULT false NOT NULL,  -- true: the worklist shows it by default: not held, not ended
+    listed BOOLEAN DEFAULT false NOT NULL,  -- true: not held, and not ended
     CONSTRAINT pk_scheduled_steps PRIMARY KEY (id),
     CONSTRAINT uq_scheduled_steps_procedure_id_step_id UNIQUE (procedure_id, step_id),
     CONSTRAINT fk_scheduled_steps_order_id FOREIGN KEY(order_id) REFERENCES orders (id),

@@ -20,7 +20,7 @@ INDEXES = {
 def upgrade() -> None:
     for name in INDEXES:
         op.drop_index(name, "scheduled_steps")
-    comment = "true: the worklist shows it by default: not held, not ended"
+    comment = "true: not held, and not ended"
     op.add_column(
         "scheduled_steps", sa.Column("listed", sa.Boolean, nullable=False, server_default=sa.false(), comment=comment)
     )
