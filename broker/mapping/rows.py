@@ -77,6 +77,11 @@ class RowSet:
         return frozenset(pair[place].key for place in dates.keys() & times.keys() for pair in (dates, times))
 
     @cached_property
+    def settled(self) -> tuple[Row, ...]:
+        """Rows that may have a value though nobody sent one: facts and defaults; those that follow another are last."""
+        return tuple(sorted((r for r in self.rows if r.facts or r.default), key=lambda row: bool(row.follows)))
+
+    @cached_property
     def layout(self) -> Layout:
         """How the elements of a step lie in their stored form."""
         return Layout(self.by_levels)
