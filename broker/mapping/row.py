@@ -110,8 +110,7 @@ class Row:
     levels   the same as tags; the last one is the attribute's own
     vm       as the dictionary has it: "1", "1-n" ...
     owner    whose value it is: "patient", "visit" or "step"
-    members  of a sequence whose items a transform makes: what an item may hold
-             ascending
+    members  of a sequence whose items a transform makes: what an item may hold, ascending
     paths    the sources in a message; facts: those of the house
     keyword  the last part of the key: how an item of a sequence names it
     multi    may hold several values (of text), so that its value is a list
