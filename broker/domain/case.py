@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 from broker.domain import in_time
 from broker.domain.draft import Draft
@@ -59,15 +60,15 @@ class Case:
         if reason and reason not in self.reasons:
             self.reasons.append(reason)
 
-    def event(self, kind: str, step: ScheduledStep, group: int, **facts: object) -> None:
-        self.draft.events.append(replace(self._bare(kind, step, group), **facts))  # type: ignore[arg-type]
+    def event(self, kind: str, step: ScheduledStep, group: int, **facts: Any) -> None:
+        self.draft.events.append(self._event(kind, step, group, **facts))
 
     def tell_hold(self, before: str | None, step: ScheduledStep, group: int) -> None:
         """Say in the timeline that a step became held, or is held no longer. before: why it was held."""
-        self.draft.events += hold_event(self._bare("", step, group), before, step)
+        self.draft.events += hold_event(self._event("", step, group), before, step)
 
-    def _bare(self, kind: str, step: ScheduledStep, group: int) -> Event:
-        return Event(self.book.now, step.order_id, kind, self.actor, step.procedure_id, step.id, group=group)
+    def _event(self, kind: str, step: ScheduledStep, group: int, **facts: Any) -> Event:
+        return Event(self.book.now, step.order_id, kind, self.actor, step.procedure_id, step.id, group=group, **facts)
 
     def keep(self, procedure: RequestedProcedure, step: ScheduledStep) -> None:
         """Put a step whose values the message gave."""

@@ -3,9 +3,24 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import MutableMapping
+from collections.abc import ValuesView
+from typing import TypeVar
 
 from broker.domain.order import Alarm, Alias, Event, Forest, Order, Patient, RequestedProcedure, ScheduledStep
+
+Record = TypeVar("Record")
+
+
+class Layers(ChainMap[int, Record]):
+    """Own records over loaded ones. A chain of any length looks each value up again, and a batch has many."""
+
+    def __getitem__(self, number: int) -> Record:
+        own, loaded = self.maps
+        return own[number] if number in own else loaded[number]
+
+    def values(self) -> ValuesView[Record]:
+        own, loaded = self.maps
+        return {**loaded, **own}.values()
 
 
 class Draft:
@@ -17,23 +32,24 @@ class Draft:
 
     def __init__(self, forest: Forest) -> None:
         self.forest = forest
-        self.patients: ChainMap[int, Patient] = ChainMap({}, forest.patients)
-        self.orders: ChainMap[int, Order] = ChainMap({}, forest.orders)
-        self.procedures: ChainMap[int, RequestedProcedure] = ChainMap({}, forest.procedures)
-        self.steps: ChainMap[int, ScheduledStep] = ChainMap({}, forest.steps)
+        self.patients: Layers[Patient] = Layers({}, forest.patients)
+        self.orders: Layers[Order] = Layers({}, forest.orders)
+        self.procedures: Layers[RequestedProcedure] = Layers({}, forest.procedures)
+        self.steps: Layers[ScheduledStep] = Layers({}, forest.steps)
         self.events: list[Event] = []
         self.alarms: list[Alarm] = []
         self.aliases: list[Alias] = []
 
     def put(self, record: Patient | Order | RequestedProcedure | ScheduledStep) -> None:
         """Add a record or replace the one with its id."""
-        table: MutableMapping[int, object] = {
-            Patient: self.patients,
-            Order: self.orders,
-            RequestedProcedure: self.procedures,
-            ScheduledStep: self.steps,
-        }[type(record)]  # type: ignore[assignment]
-        table[record.id] = record
+        if isinstance(record, ScheduledStep):
+            self.steps[record.id] = record
+        elif isinstance(record, RequestedProcedure):
+            self.procedures[record.id] = record
+        elif isinstance(record, Order):
+            self.orders[record.id] = record
+        else:
+            self.patients[record.id] = record
 
     def procedures_of(self, order_id: int) -> list[RequestedProcedure]:
         return sorted((p for p in self.procedures.values() if p.order_id == order_id), key=lambda p: p.ordinal)

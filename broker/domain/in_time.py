@@ -55,4 +55,4 @@ def latest(known: Stamps, sent: Stamps) -> Stamps:
 
 
 def _text(at: datetime) -> str:
-    return at.astimezone(UTC).strftime("%Y-%m-%dT%H:%M:%S.%fZ")
+    return at.astimezone(UTC).replace(tzinfo=None).isoformat(timespec="microseconds") + "Z"

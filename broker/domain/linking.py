@@ -190,10 +190,10 @@ def link(names: Names, records: Records, keys: LinkKeys, issuers: Issuers) -> Li
     names, records  trees that carry the object's names, and the open orders of the patients with its identifier
     returns         links that agree with the patient; what disagrees is named, never linked
     """
-    for found in (_by_step_id(names, records, keys), _by_study_uid(names, records, keys),
-                  _by_accession(names, records, keys)):  # fmt: skip
+    for rule in (_by_step_id, _by_study_uid, _by_accession):
+        found = rule(names, records, keys)
         if found.procedures:
-            return _decide(found, _of_study(names, records, keys), records, keys, issuers)
+            return _decide(found, names, records, keys, issuers)
     return _propose(names, records, keys, issuers)
 
 
@@ -232,7 +232,7 @@ def _by_step_id(names: Names, records: Records, keys: LinkKeys) -> _Found:
     within = names.procedures(AliasKind.PROCEDURE_ID, keys.requested_procedure_id)
     if keys.accession:
         within = within & names.procedures(AliasKind.ACCESSION, keys.accession)
-    steps = [records.steps[i] for i in sorted(names.steps(keys.step_id))]
+    steps = [records.steps[i] for i in sorted(names.steps(keys.step_id))] if within else []
     return _found(How.STEP_ID, records, [s for s in steps if s.procedure_id in within])
 
 
@@ -261,24 +261,20 @@ def _with_steps(how: How, names: Names, records: Records, procedure_ids: Iterabl
     return _Found(how, steps, procedures)
 
 
-def _decide(found: _Found, same_study: set[int], records: Records, keys: LinkKeys, issuers: Issuers) -> Linking:
+def _decide(found: _Found, names: Names, records: Records, keys: LinkKeys, issuers: Issuers) -> Linking:
     def patient_of(order_id: int) -> Patient:
         return records.patients[records.orders[order_id].patient_id]
 
     mine = [p for p in found.procedures if agrees(patient_of(p.order_id), keys, issuers)]
     if not mine:
         return Linking(other_patient=found.procedures[0].order_id)
-    links = _choose(_closer(found, mine, same_study), keys)
-    order_id = links[0].order_id
-    return Linking(links, flagged=order_id if differs(patient_of(order_id), keys) else None)
-
-
-def _closer(found: _Found, mine: list[RequestedProcedure], same_study: set[int]) -> _Found:
-    """Keep what agrees; among several procedures the Study UID decides, where the object carries one that fits."""
     if len(mine) > 1:
+        same_study = _of_study(names, records, keys)
         mine = [procedure for procedure in mine if procedure.id in same_study] or mine
     kept = {procedure.id for procedure in mine}
-    return _Found(found.how, tuple(s for s in found.steps if s.procedure_id in kept), tuple(mine))
+    links = _choose(_Found(found.how, tuple(s for s in found.steps if s.procedure_id in kept), tuple(mine)), keys)
+    order_id = links[0].order_id
+    return Linking(links, flagged=order_id if differs(patient_of(order_id), keys) else None)
 
 
 def _choose(found: _Found, keys: LinkKeys) -> tuple[Link, ...]:

@@ -115,11 +115,11 @@ def new_step(case: Case, procedure: RequestedProcedure, request: OrderRequest, r
         stations=(),
         start_at=None,
         received_at=case.request.message.received_at,
+        values=merge({}, request.step, type_1=case.rules.rows.type_1),
         generated=frozenset() if request.step_id else frozenset({"step_id"}),
         stamps=case.stamps(request),
     )
-    values = merge({}, request.step, type_1=case.rules.rows.type_1)
-    step = settle(case, procedure, replace(bare, values=values), request)
+    step = settle(case, procedure, bare, request)
     if isinstance(step, Refusal):
         return step
     case.event("created", step, request.group, after=step.state.value, effect="update")

@@ -163,12 +163,16 @@ def fold(name: str) -> str:
 
     Two names are the same for matching when their folds are equal. Wild cards pass unchanged.
     """
+    bare = name.lower() if name.isascii() else _without_accents(name)
+    folded = ["^".join([part.strip() for part in group.split("^")]).rstrip("^") for group in bare.split("=")]
+    return "=".join(folded).rstrip("=")
+
+
+def _without_accents(name: str) -> str:
     decomposed = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
     # Combining marks of other scripts are vowels or consonants of their own and stay.
     bare = "".join(char for char in decomposed if not "\u0300" <= char <= "\u036f").translate(_PLAIN_LETTERS)
-    groups = unicodedata.normalize("NFC", bare).split("=")
-    folded = ["^".join(part.strip() for part in group.split("^")).rstrip("^") for group in groups]
-    return "=".join(folded).rstrip("=")
+    return unicodedata.normalize("NFC", bare)
 
 
 _PLAIN_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})

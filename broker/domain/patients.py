@@ -32,7 +32,8 @@ def update_patient(case: Case) -> None:
         stamps=in_time.latest(patient.stamps, stamps),
     )
     case.draft.put(updated)
-    if replace(updated, stamps=patient.stamps) != patient:
+    before = (patient.identifiers, patient.others, patient.values)
+    if (updated.identifiers, updated.others, updated.values) != before:
         orders = {order.id for order in case.draft.orders.values() if order.patient_id == patient.id}
         touch(case.draft, [s for s in case.draft.steps.values() if s.order_id in orders and s.state in OPEN])
         if patient.id in case.draft.forest.patients:

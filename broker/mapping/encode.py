@@ -3,16 +3,18 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Mapping
-from struct import pack
+from struct import Struct, pack
 from typing import Any
 
 from broker.domain.order import Facts
 from broker.domain.request import Value, Values
 from broker.mapping.facts import fact_value
 from broker.mapping.fit import LONG_TEXT, TEXT
-from broker.mapping.layout import BINARY, ELEMENT, ITEM, Slot, assemble, element, tag_bytes, unknown
-from broker.mapping.row import STATION, Row
-from broker.mapping.rows import RowSet, is_type_1
+from broker.mapping.layout import BINARY, ELEMENT, ITEM, Slot, assemble, element, tag_bytes
+from broker.mapping.row import Row
+from broker.mapping.rows import RowSet
+
+pack_length = Struct("<I").pack
 
 
 def encode(rows: RowSet, values: Values, facts: Facts) -> bytes:
@@ -23,83 +25,68 @@ def encode(rows: RowSet, values: Values, facts: Facts) -> bytes:
     returns  the stored form, which `splice` cuts answers from
     """
     layout = rows.layout
-    pieces: list[bytes] = []
+    pieces = layout.unknown.copy()
     marks: list[int] = []
-    for slot in layout.roots:
-        _encode_slot(slot, _Known(rows, values, facts), pieces, marks)
-    return assemble(layout, pieces, marks)
+    known_inside: set[int] = set()
+    for key, value in _known(rows, values, facts).items():
+        slot = layout.by_key.get(key)
+        if not value or slot is None or slot.children:
+            continue
+        encoded = _value(slot.row, value)
+        if not encoded:
+            continue
+        pieces[slot.number] = slot.tag_bytes + pack_length(len(encoded)) + encoded
+        known_inside.update(slot.above)
+        # Heads of items and lengths are not always ASCII: only then it is worth while to look closer.
+        if not encoded.replace(ITEM, b"").isascii() and _has_other_than_ascii(slot.row, value):
+            marks.append(slot.number)
+    for slot in layout.sequences:
+        _close(slot, pieces, slot.number in known_inside)
+    return assemble(layout, pieces, sorted(marks))
 
 
-def missing_type_1(rows: RowSet, values: Values, facts: Facts) -> tuple[str, ...]:
-    """Keys of type 1 attributes without a value; a step without a station is open, not incomplete."""
-    known = _Known(rows, values, facts)
-    return tuple(row.key for row in rows.rows if is_type_1(row) and row.key != STATION and not known.value(row))
+def _known(rows: RowSet, values: Values, facts: Facts) -> dict[str, Value]:
+    """The values by row key, and what facts and defaults give besides."""
+    known = dict(values)
+    for row in rows.settled:
+        if known.get(row.key):
+            continue
+        found = fact_value(row, facts)
+        if found is None and row.default and (not row.follows or known.get(row.follows)):
+            found = [row.default] if row.multi else row.default
+        if found is not None:
+            known[row.key] = found
+    return known
 
 
-class _Known:
-    """What is known of a step, by row."""
-
-    def __init__(self, rows: RowSet, values: Values, facts: Facts) -> None:
-        self._rows = rows
-        self._values = values
-        self._facts = facts
-
-    def value(self, row: Row) -> Value | None:
-        found = self._values.get(row.key)
-        if found:
-            return found
-        found = fact_value(row, self._facts) if row.sources else None
-        if found is None and row.default and self._default_holds(row):
-            return [row.default] if row.multi else row.default
-        return found
-
-    def _default_holds(self, row: Row) -> bool:
-        return not row.follows or bool(self.value(self._rows.by_key[row.follows]))
-
-
-def _encode_slot(slot: Slot, known: _Known, pieces: list[bytes], marks: list[int]) -> None:
-    if slot.children:
-        _encode_rows_below(slot, known, pieces, marks)
-        return
-    value = known.value(slot.row)
-    encoded = _value(slot.row, value) if value else b""
-    if not encoded:
-        pieces.append(unknown(slot))
-        return
-    if _has_other_than_ascii(slot.row, value):
-        marks.append(slot.number)
-    pieces.append(element(slot.row.tag, encoded))
-
-
-def _encode_rows_below(slot: Slot, known: _Known, pieces: list[bytes], marks: list[int]) -> None:
+def _close(sequence: Slot, pieces: list[bytes], known_inside: bool) -> None:
     """A sequence that rows stand in: one item when any of them has a value, else nothing in it."""
-    here = len(pieces)
-    pieces.append(b"")
-    for child in slot.children:
-        _encode_slot(child, known, pieces, marks)
-    if any(len(piece) > ELEMENT.size for piece in pieces[here + 1 :]):
-        length = sum(map(len, pieces[here + 1 :]))
-        pieces[here] = opened(slot.row.tag, length)
+    inside = slice(sequence.number + 1, sequence.end)
+    if known_inside:
+        pieces[sequence.number] = opened(sequence.row.tag, sum(map(len, pieces[inside])))
     else:
-        pieces[here:] = [unknown(slot)] + [b""] * (slot.end - slot.number - 1)
+        pieces[inside] = [b""] * (sequence.end - sequence.number - 1)
 
 
 def opened(tag: int, length: int) -> bytes:
     """Heads of a sequence and of its one item, whose members take `length` bytes."""
-    return tag_bytes(tag) + pack("<I", length + ELEMENT.size) + ITEM + pack("<I", length)
+    return tag_bytes(tag) + pack_length(length + ELEMENT.size) + ITEM + pack_length(length)
 
 
-def _value(row: Row, value: Value | None) -> bytes:
-    if row.vr == "SQ":
-        return b"".join(_item(row, item) for item in value or () if isinstance(item, Mapping))
-    texts = [value] if isinstance(value, str) else [text for text in value or () if isinstance(text, str)]
-    return encode_texts(row.vr, texts)
+def _value(row: Row, value: Value) -> bytes:
+    vr = row.vr
+    if vr == "SQ":
+        return b"".join([_item(row, item) for item in value if isinstance(item, Mapping)])
+    if isinstance(value, str):
+        plain = vr not in BINARY and value.isascii()
+        return padded(vr, value.encode()) if plain else encode_texts(vr, (value,))
+    return encode_texts(vr, [text for text in value if isinstance(text, str)])
 
 
 def _item(row: Row, item: Mapping[str, Any]) -> bytes:
-    members = sorted((m for m in row.members if item.get(m.keyword)), key=lambda member: member.tag)
-    body = b"".join(element(member.tag, _value(member, item[member.keyword])) for member in members)
-    return ITEM + pack("<I", len(body)) + body if body else b""
+    known = [(member, found) for member in row.members if (found := item.get(member.keyword))]
+    body = b"".join([element(member.tag, _value(member, found)) for member, found in known])
+    return ITEM + pack_length(len(body)) + body if body else b""
 
 
 def encode_texts(vr: str, texts: Iterable[str]) -> bytes:

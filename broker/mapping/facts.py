@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import lru_cache
 from typing import Any
 
 from broker.domain.order import Facts
@@ -9,6 +10,11 @@ from broker.domain.request import Identifier, Issuer, Value
 from broker.mapping import fit
 from broker.mapping.paths import Fact
 from broker.mapping.row import Row
+
+KEPT_TEXTS = 1_024
+"""Texts kept as they were fitted: issuers and states come again and again."""
+
+_PART_OF_INSTANT = {"DA": slice(8), "TM": slice(8, 14)}
 
 
 def fact_value(row: Row, facts: Facts) -> Value | None:
@@ -30,33 +36,27 @@ def _items(fact: Fact, facts: Facts) -> list[Any]:
 
 def _text(row: Row, fact: Fact, facts: Facts) -> Value | None:
     found = _plain(row, fact, facts)
-    if found is None:
-        return None
-    text = fit.clean(row.vr, found)
-    if fit.check(row.vr, text) is fit.Problem.TOO_LONG and row.too_long == "cut":
-        text = fit.cut(row.vr, text)
-    if not text or fit.check(row.vr, text):
-        return None
-    return [text] if row.multi else text
+    text = _fitted(row.vr, row.too_long, found) if found else None
+    return [text] if text and row.multi else text
+
+
+@lru_cache(maxsize=KEPT_TEXTS)
+def _fitted(vr: str, too_long: str, found: str) -> str | None:
+    text = fit.clean(vr, found)
+    problem = fit.check(vr, text)
+    if problem is fit.Problem.TOO_LONG and too_long == "cut":
+        text = fit.cut(vr, text)
+        problem = fit.check(vr, text)
+    return text if text and not problem else None
 
 
 def _plain(row: Row, fact: Fact, facts: Facts) -> str | None:
     if fact.name == "patient_issuer":
         return _issuer_part(facts.patient_issuer, fact.part)
     if fact.name == "study_start" and facts.study_start:
-        return (
-            facts.study_start[:8]
-            if row.vr == "DA"
-            else facts.study_start[8:14]
-            if row.vr == "TM"
-            else facts.study_start
-        )
-    simple = {
-        "patient_id": facts.patient_id,
-        "study_uid": facts.study_uid,
-        "status": facts.status,
-    }
-    return simple.get(fact.name)
+        return facts.study_start[_PART_OF_INSTANT.get(row.vr, slice(None))]
+    found: str | None = None if fact.name == "other_patient_ids" else getattr(facts, fact.name)
+    return found
 
 
 def _issuer_part(issuer: Issuer, part: int) -> str | None:

@@ -49,10 +49,7 @@ def identifier(reader: OrderReader, key: str, group: Group) -> Identifier | None
 
 
 def _numbers(row: Row, path: Path, group: Group, issuer_of: _IssuerOf) -> Iterator[Identifier]:
-    for place in path.places:
-        whole = Path(
-            path.text, path.family, path.owner, path.segment, path.selector, (Place(place.field, place.repetition),)
-        )
+    for place, whole in path.fields:
         for field in find(whole, group):
             value = _value(row, place, field)
             if value:
@@ -86,7 +83,7 @@ def _issuer(parts: list[str]) -> Issuer:
 def checked(reader: Fitter, row: Row, number: Identifier, group: int) -> Identifier:
     """An identifier is taken whole or refused: never shortened, never mended. group: of the order; raises Refused."""
     issuer = (number.issuer.namespace or "", number.issuer.universal_id or "", number.issuer.universal_type or "")
-    if any(map(_FORBIDDEN.search, (number.value, *issuer))):
+    if _FORBIDDEN.search("".join((number.value, *issuer))):
         raise Refused(Refusal(Cause.UNREADABLE, row.key, group, "characters that no identifier may have"))
     problem = fit.check(row.vr, number.value)
     too_long_issuer = any(len(part) > most for part, most in zip(issuer, _ISSUER_LENGTHS, strict=True))

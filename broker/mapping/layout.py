@@ -14,10 +14,11 @@ of zero length in the element (types 2, 2C and 3) or no bytes at all (types 1 an
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field
 from hashlib import sha256
-from struct import Struct
+from itertools import accumulate
+from struct import Struct, pack
 
 from broker.mapping.row import Row
 
@@ -39,41 +40,52 @@ class Slot:
 
     end       number of the slot after this one and everything in it
     children  of a sequence that rows stand in: its members, ascending
+    above     numbers of the sequences that it stands in, from the root
+    unknown   what stands for a value that is not known
     """
 
     row: Row
     number: int
     end: int
     children: tuple[Slot, ...]
+    above: tuple[int, ...]
+    tag_bytes: bytes = field(init=False)
+    unknown: bytes = field(init=False)
 
-    @property
-    def tag_bytes(self) -> bytes:
-        return tag_bytes(self.row.tag)
+    def __post_init__(self) -> None:
+        # Computed once: they are asked for with every step.
+        object.__setattr__(self, "tag_bytes", tag_bytes(self.row.tag))
+        object.__setattr__(self, "unknown", b"" if self.row.returns in ("1", "1C") else element(self.row.tag, b""))
 
 
 class Layout:
-    """The slots of a profile's rows, in the order of their tags."""
+    """The slots of a profile's rows, in the order of their tags.
+
+    sequences  those that rows stand in, inner ones first
+    """
 
     def __init__(self, attributes: Mapping[tuple[int, ...], Row]) -> None:
         """attributes  everything that can be returned, by place (`RowSet.by_levels`)."""
         self._attributes = attributes
-        self.roots = self._slots((), 0)
+        self.roots = self._slots((), 0, ())
         self.slots: tuple[Slot, ...] = tuple(_flat(self.roots))
         self.by_key = {slot.row.key: slot for slot in self.slots}
+        self.unknown = [slot.unknown for slot in self.slots]
+        self.sequences = [slot for slot in reversed(self.slots) if slot.children]
         self.table = Struct(f"<{len(self.slots) + 1}I")
         shape = ";".join(f"{slot.row.levels}{slot.row.vr}{slot.row.returns}" for slot in self.slots)
         self.digest = sha256(shape.encode()).digest()[:8]
         self.prefix = MAGIC + bytes([VERSION]) + self.digest
 
-    def _slots(self, above: tuple[int, ...], number: int) -> tuple[Slot, ...]:
+    def _slots(self, above: tuple[int, ...], number: int, inside: tuple[int, ...]) -> tuple[Slot, ...]:
         found = []
         here = [
             r for levels, r in self._attributes.items() if levels[:-1] == above and not self._made_by_transform(above)
         ]
         for row in sorted(here, key=lambda row: row.tag):
-            children = self._slots(row.levels, number + 1)
+            children = self._slots(row.levels, number + 1, (*inside, number))
             end = children[-1].end if children else number + 1
-            found.append(Slot(row, number, end, children))
+            found.append(Slot(row, number, end, children, inside))
             number = end
         return tuple(found)
 
@@ -81,17 +93,12 @@ class Layout:
         return bool(levels) and bool(self._attributes[levels].members)
 
 
-def assemble(layout: Layout, pieces: Iterable[bytes], marks: Iterable[int]) -> bytes:
+def assemble(layout: Layout, pieces: Sequence[bytes], marks: Sequence[int]) -> bytes:
     """Join the bytes of all slots, in order, to the stored form. marks: numbers of the slots that are not ASCII."""
-    chunks = list(pieces)
-    marked = list(marks)
-    offset = HEAD.size + layout.table.size + 2 * len(marked)
-    offsets = [offset]
-    for chunk in chunks:
-        offset += len(chunk)
-        offsets.append(offset)
-    head = HEAD.pack(MAGIC, VERSION, layout.digest, len(chunks), len(marked))
-    return b"".join((head, layout.table.pack(*offsets), Struct(f"<{len(marked)}H").pack(*marked), *chunks))
+    begin = HEAD.size + layout.table.size + 2 * len(marks)
+    offsets = accumulate(map(len, pieces), initial=begin)
+    head = HEAD.pack(MAGIC, VERSION, layout.digest, len(pieces), len(marks))
+    return b"".join((head, layout.table.pack(*offsets), pack(f"<{len(marks)}H", *marks), *pieces))
 
 
 def tag_bytes(tag: int) -> bytes:
@@ -102,11 +109,6 @@ def tag_bytes(tag: int) -> bytes:
 def element(tag: int, value: bytes) -> bytes:
     """An element in Implicit VR Little Endian."""
     return ELEMENT.pack(tag >> 16, tag & 0xFFFF, len(value)) + value
-
-
-def unknown(slot: Slot) -> bytes:
-    """What stands for a value that is not known."""
-    return b"" if slot.row.returns in ("1", "1C") else element(slot.row.tag, b"")
 
 
 def walk(data: bytes) -> Iterator[tuple[int, bytes]]:

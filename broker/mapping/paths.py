@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 from typing import Protocol
@@ -72,6 +72,11 @@ class Path:
         """One piece of the first segment, as most paths name."""
         return len(self.places) == 1 and self.places[0].repetition != ALL and self.selector == Selector()
 
+    @cached_property
+    def fields(self) -> tuple[tuple[Place, Path], ...]:
+        """Each place, with the path of the whole field that it stands in."""
+        return tuple((p, replace(self, places=(Place(p.field, p.repetition),))) for p in self.places)
+
 
 @dataclass(frozen=True, slots=True)
 class Fact:
@@ -133,8 +138,8 @@ class Piece:
 
     def part(self, number: int) -> str:
         """One part as text, from 1; "" when absent."""
-        parts = self.parts()
-        return parts[number - 1] if number <= len(parts) else ""
+        parts = self.raw.split(self.splitter, number) if self.splitter else [self.raw]
+        return self._plain(parts[number - 1]) if number <= len(parts) else ""
 
     def piece(self, number: int) -> Piece:
         """One part as a piece of its own, from 1."""
@@ -143,7 +148,7 @@ class Piece:
         return Piece(raw[number - 1] if number <= len(raw) else "", below, self.delimiters, self.segment)
 
     def _plain(self, raw: str) -> str:
-        if raw == DELETED:
+        if not raw or raw == DELETED:
             return ""
         first = raw.split(self.delimiters.subcomponent, 1)[0]
         return "" if first == DELETED else unescape(first, self.delimiters).strip()
@@ -206,16 +211,18 @@ def find(path: Path, scope: Scope) -> list[Piece]:
     """
     if path.family and path.family != scope.family:
         return []
-    place = path.places[0]
+    found = scope.segments(path.segment, path.owner)
+    if not found:
+        return []
     if path.simple:
-        found = scope.segments(path.segment, path.owner)
-        return _pieces(place, found[0], place.repetition - 1, scope.delimiters) if found else []
-    pieces = (piece for segment in _selected(path, scope) for piece in _in_segment(path, segment, scope.delimiters))
+        place = path.places[0]
+        return _pieces(place, found[0], place.repetition - 1, scope.delimiters)
+    chosen = _selected(path, found, scope)
+    pieces = (piece for segment in chosen for piece in _in_segment(path, segment, scope.delimiters))
     return list(islice(pieces, MOST_PIECES))
 
 
-def _selected(path: Path, scope: Scope) -> Sequence[Segment]:
-    found = scope.segments(path.segment, path.owner)
+def _selected(path: Path, found: Sequence[Segment], scope: Scope) -> Sequence[Segment]:
     chosen = path.selector
     if chosen.field:
         place = Place(chosen.field, 1, chosen.component)
@@ -227,7 +234,10 @@ def _selected(path: Path, scope: Scope) -> Sequence[Segment]:
 
 def _in_segment(path: Path, segment: Segment, delimiters: Delimiters) -> Iterator[Piece]:
     """In each repetition, the first of the alternatives that has a value."""
-    repetitions = [segment.field(place.field).split(delimiters.repetition) for place in path.places]
+    fields = [segment.field(place.field) for place in path.places]
+    if not any(fields):
+        return
+    repetitions = [field.split(delimiters.repetition) for field in fields]
     if any(place.repetition == ALL for place in path.places):
         wanted: Sequence[int] = range(max(map(len, repetitions)))
     else:
@@ -251,10 +261,12 @@ def _pieces(place: Place, segment: Segment, index: int, delimiters: Delimiters) 
 
 def _within(place: Place, raw: str, segment: Segment, delimiters: Delimiters) -> list[Piece]:
     """What a place names inside one repetition."""
+    if not raw:
+        return []
     splitter = delimiters.component
-    if raw and place.component and raw != DELETED:
+    if place.component and raw != DELETED:
         raw, splitter = _component(place, raw, delimiters)
-    if not raw or not raw.strip(f" {delimiters.component}{delimiters.subcomponent}"):
+    if not raw.strip(f" {delimiters.component}{delimiters.subcomponent}"):
         return []
     return [Piece(raw, splitter, delimiters, segment)]
 

@@ -110,8 +110,10 @@ class Row:
     levels   the same as tags; the last one is the attribute's own
     vm       as the dictionary has it: "1", "1-n" ...
     owner    whose value it is: "patient", "visit" or "step"
-    members  of a sequence whose items a transform makes: what an item may hold
+    members  of a sequence whose items a transform makes: what an item may hold, ascending
     paths    the sources in a message; facts: those of the house
+    keyword  the last part of the key: how an item of a sequence names it
+    multi    may hold several values (of text), so that its value is a list
     """
 
     key: str
@@ -133,25 +135,17 @@ class Row:
     members: tuple[Row, ...] = ()
     paths: tuple[Path, ...] = field(init=False)
     facts: tuple[Fact, ...] = field(init=False)
+    tag: int = field(init=False)
+    keyword: str = field(init=False)
+    multi: bool = field(init=False)
 
     def __post_init__(self) -> None:
         # Computed once: they are asked for with every message.
         object.__setattr__(self, "paths", tuple(s for s in self.sources if isinstance(s, Path)))
         object.__setattr__(self, "facts", tuple(s for s in self.sources if isinstance(s, Fact)))
-
-    @property
-    def tag(self) -> int:
-        return self.levels[-1]
-
-    @property
-    def keyword(self) -> str:
-        """The last part of the key: how an item of a sequence names it."""
-        return self.key.rpartition(".")[2]
-
-    @property
-    def multi(self) -> bool:
-        """May hold several values (of text), so that its value is a list."""
-        return self.vm != "1" and self.vr != "SQ"
+        object.__setattr__(self, "tag", self.levels[-1])
+        object.__setattr__(self, "keyword", self.key.rpartition(".")[2])
+        object.__setattr__(self, "multi", self.vm != "1" and self.vr != "SQ")
 
 
 def build_row(key: str, spec: RowSpec) -> Row:
@@ -231,7 +225,11 @@ def _with_members(row: Row) -> Row:
         names = _NUMBER_MEMBERS
     elif row.paths or row.facts:
         names = _CODE_MEMBERS if row.transform == "code" else _ISSUER_MEMBERS
-    return replace(row, members=tuple(_member(row, name) for name in names))
+    return replace(row, members=_members(row, names))
+
+
+def _members(parent: Row, keywords: tuple[str, ...]) -> tuple[Row, ...]:
+    return tuple(sorted((_member(parent, keyword) for keyword in keywords), key=lambda member: member.tag))
 
 
 def _member(parent: Row, keyword: str) -> Row:
@@ -247,7 +245,7 @@ def _member(parent: Row, keyword: str) -> Row:
               title=f"{parent.title}: {keyword}", owner=parent.owner)  # fmt: skip
     if vr != "SQ":
         return row
-    return replace(row, members=tuple(_member(row, name) for name in _QUALIFIER_MEMBERS))
+    return replace(row, members=_members(row, _QUALIFIER_MEMBERS))
 
 
 def _check(row: Row) -> None:

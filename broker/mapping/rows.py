@@ -77,6 +77,17 @@ class RowSet:
         return frozenset(pair[place].key for place in dates.keys() & times.keys() for pair in (dates, times))
 
     @cached_property
+    def read(self) -> Mapping[str, tuple[Row, ...]]:
+        """Rows by owner whose values are read out of a message and taken as they are: all but identifiers."""
+        read = [row for row in self.rows if row.paths and row.key not in IDENTITY]
+        return {owner: tuple(row for row in read if row.owner == owner) for owner in ("patient", "visit", "step")}
+
+    @cached_property
+    def settled(self) -> tuple[Row, ...]:
+        """Rows that may have a value though nobody sent one: facts and defaults; those that follow another are last."""
+        return tuple(sorted((r for r in self.rows if r.facts or r.default), key=lambda row: bool(row.follows)))
+
+    @cached_property
     def layout(self) -> Layout:
         """How the elements of a step lie in their stored form."""
         return Layout(self.by_levels)

@@ -14,7 +14,7 @@ from broker.mapping.convert import Converter
 from broker.mapping.cutting import Cutter
 from broker.mapping.encode import encode_texts, opened, padded
 from broker.mapping.fit import LONG_TEXT, TEXT
-from broker.mapping.layout import BINARY, ELEMENT, HEAD, OPENED_BYTES, Layout, Slot, assemble, element, unknown, walk
+from broker.mapping.layout import BINARY, ELEMENT, HEAD, OPENED_BYTES, Layout, Slot, assemble, element, walk
 from broker.mapping.parts import Items, Part, Planner, Shape, numbers_of, shape_of, without_filling
 from broker.mapping.reading import Item, charset_of
 from broker.mapping.row import Row
@@ -166,7 +166,7 @@ def _relay(slots: tuple[Slot, ...], found: Mapping[int, bytes], pieces: list[byt
     for slot in slots:
         value = found.get(slot.row.tag)
         if not value:
-            pieces.append(unknown(slot))
+            pieces.append(slot.unknown)
             pieces += [b""] * (slot.end - slot.number - 1)
         elif slot.children:
             here = len(pieces)

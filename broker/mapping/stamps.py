@@ -39,4 +39,5 @@ def read_stamp(text: str, zone: ZoneInfo | None) -> Stamp | None:
             moment = moment.replace(tzinfo=timezone(offset if sign == "+" else -offset)).astimezone(zone)
     except (ValueError, OverflowError):
         return None
-    return Stamp(f"{moment:%Y%m%d}".zfill(8) if day else "", f"{moment:%H%M%S}" if hour else "")
+    date = f"{moment.year:04}{moment.month:02}{moment.day:02}" if day else ""
+    return Stamp(date, f"{moment.hour:02}{moment.minute:02}{moment.second:02}" if hour else "")

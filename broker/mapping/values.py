@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
 from zoneinfo import ZoneInfo
@@ -11,7 +11,7 @@ from broker.domain.request import DELETE, Absent, Cause, Changes, Refusal, Value
 from broker.mapping.fitting import MOST_VALUES, Fitter, Refused
 from broker.mapping.groups import Group
 from broker.mapping.paths import Path, find
-from broker.mapping.row import IDENTITY, START_DATE, START_TIME, Row
+from broker.mapping.row import START_DATE, START_TIME, Row
 from broker.mapping.rows import RowSet
 from broker.mapping.transforms import TRANSFORMS, Made, NoValue, Setting
 
@@ -26,12 +26,10 @@ class OrderReader(Fitter):
     zone: ZoneInfo
     version: str
 
-    def changes(self, rows: Iterable[Row], group: Group) -> Changes:
-        """What the message says of these rows: a value, DELETE, or (left out) nothing; raises Refused."""
+    def changes(self, owner: str, group: Group) -> Changes:
+        """What the message says of an owner's rows: a value, DELETE, or (left out) nothing; raises Refused."""
         found: dict[str, Value | Absent] = {}
-        for row in rows:
-            if row.key in IDENTITY or not row.paths:
-                continue
+        for row in self.rows.read[owner]:
             said = self._read(row, group)
             if said is DELETE and row.returns == "1":
                 self.warn(row, "must have a value, is not deleted")
@@ -47,9 +45,11 @@ class OrderReader(Fitter):
         values: list[Made] = []
         for path in self._sources(row, group):
             pieces = find(path, group)
+            if not pieces:
+                continue
             live = [piece for piece in pieces if not piece.deleted]
             if not live:
-                deleted |= bool(pieces)
+                deleted = True
                 continue
             made, emptied = self._made(row, live, group)
             deleted |= emptied
@@ -65,10 +65,10 @@ class OrderReader(Fitter):
             return kept
         return [str(value) for value in kept] if row.multi else str(kept[0])
 
-    def _sources(self, row: Row, group: Group) -> list[Path]:
+    def _sources(self, row: Row, group: Group) -> Sequence[Path]:
         """The paths to try; a row that follows another one looks where that one found its value."""
         if not row.follows:
-            return list(row.paths)
+            return row.paths
         for index, source in enumerate(self.rows.by_key[row.follows].sources):
             if isinstance(source, Path) and any(not piece.deleted for piece in find(source, group)):
                 chosen = row.sources[index : index + 1]

@@ -208,8 +208,8 @@ def _study_starts(draft: PerformedDraft, step: PerformedStep, procedure_id: int)
     """The earliest performed start is a fact of the procedure: its steps are encoded anew."""
     if step.started_at and step.started_at < draft.starts.get(procedure_id, "9"):
         draft.starts[procedure_id] = step.started_at
-        for scheduled in draft.orders.steps_of(procedure_id):
-            draft.orders.put(scheduled)
+        for scheduled_id in draft.candidates.names.steps_of(procedure_id):
+            draft.orders.put(draft.orders.steps[scheduled_id])
 
 
 def _move(draft: PerformedDraft, step: PerformedStep, one: Link, state: StepState) -> None:

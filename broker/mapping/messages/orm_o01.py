@@ -72,15 +72,13 @@ def _check_parts(patient: Group, groups: Sequence[Group]) -> None:
 
 def _patient(reader: OrderReader, patient: Group) -> PatientRequest:
     identifiers = patient_identifiers(reader, patient)
-    changes = reader.changes((row for row in reader.rows.rows if row.owner == "patient"), patient)
+    changes = reader.changes("patient", patient)
     if not isinstance(changes.get(PATIENT_NAME), str):
         raise Refused(Refusal(Cause.MISSING, PATIENT_NAME))
     return PatientRequest(identifiers, changes)
 
 
 def _orders(reader: OrderReader, groups: Sequence[Group]) -> list[OrderRequest]:
-    visit = [row for row in reader.rows.rows if row.owner == "visit"]
-    step = [row for row in reader.rows.rows if row.owner == "step"]
     ordinals = _Ordinals()
     orders = []
     for group in groups:
@@ -100,8 +98,8 @@ def _orders(reader: OrderReader, groups: Sequence[Group]) -> list[OrderRequest]:
                 study_uid=study_uid,
                 step_id=_value(identifier(reader, STEP_ID, group)),
                 ordinal=ordinals.of(placer, filler, procedure_id or study_uid),
-                visit=reader.changes(visit, group),
-                step=reader.changes(step, group),
+                visit=reader.changes("visit", group),
+                step=reader.changes("step", group),
             )
         )
     return orders

@@ -3,10 +3,19 @@
 from __future__ import annotations
 
 from dataclasses import replace
+from typing import Any
 
-from broker.domain.request import NO_ISSUER
-from broker.mapping.encode import encode, missing_type_1
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from broker.domain.order import Facts
+from broker.domain.request import NO_ISSUER, Issuer
+from broker.mapping.encode import encode
+from broker.mapping.row import Row, RowSpec, build_row
+from broker.mapping.rows import RowSet
 from broker.mapping.splice import value_of
+from tests.unit.mapping.plain_encode import PlainEncoder
 from tests.unit.mapping.steps import FACTS, ROWS, STEP, VALUES
 
 
@@ -48,18 +57,60 @@ def test_a_settled_value_wins_over_a_fact() -> None:
     assert value_of(ROWS, elements, "StudyDate") == "20250101"
 
 
-def test_a_step_lacks_the_type_1_attributes_that_have_no_value() -> None:
-    without = {key: value for key, value in VALUES.items() if key not in ("StudyInstanceUID", f"{STEP}.Modality")}
-
-    assert missing_type_1(ROWS, VALUES, FACTS) == ()
-    assert set(missing_type_1(ROWS, without, FACTS)) == {"StudyInstanceUID", f"{STEP}.Modality"}
-
-
-def test_a_step_without_station_is_open_and_lacks_nothing() -> None:
-    open_step = {key: value for key, value in VALUES.items() if "Station" not in key}
-
-    assert missing_type_1(ROWS, open_step, FACTS) == ()
-
-
 def test_the_same_values_give_the_same_bytes() -> None:
     assert encode(ROWS, VALUES, FACTS) == encode(ROWS, dict(reversed(VALUES.items())), FACTS)
+
+
+DEEP = "RequestedProcedureCodeSequence"
+ODD_ROWS = RowSet([
+    *(row for row in ROWS.rows if not row.key.startswith(DEEP)),
+    build_row("AdmittingDiagnosesCodeSequence.EquivalentCodeSequence.CodeValue", RowSpec(default="D", returns="1C")),
+    build_row("AdmittingDiagnosesCodeSequence.EquivalentCodeSequence.CodeMeaning", RowSpec(returns="3")),
+    build_row(f"{DEEP}.CodeValue", RowSpec(source=("@study_uid",), returns="1C")),
+    build_row(f"{DEEP}.EquivalentCodeSequence.CodeMeaning", RowSpec(default="Ä", follows="PatientComments")),
+    build_row("RescaleSlope", RowSpec()),
+    build_row("RecommendedDisplayFrameRateInFloat", RowSpec()),
+    build_row("NumberOfFrames", RowSpec(default="12")),
+    build_row("LongCodeValue", RowSpec()),
+])  # fmt: skip
+"""Rows beside the shipped ones: sequences in sequences, some always open; defaults, numbers."""
+
+SOME_TEXT = st.text(st.sampled_from("ab Z019^=./äÖ山Ж"), max_size=12)
+SOME_CODES = st.fixed_dictionaries(
+    {},
+    optional={"CodeValue": SOME_TEXT, "CodeMeaning": st.text(st.sampled_from("aé"), max_size=200), "UniversalEntityID":
+              SOME_TEXT, "IssuerOfPatientIDQualifiersSequence": st.lists(st.just({"UniversalEntityIDType": "ISO"}))},
+)  # fmt: skip
+
+
+def some_value(row: Row) -> st.SearchStrategy[Any]:
+    if row.vr == "SQ":
+        return st.lists(SOME_CODES, max_size=3)
+    text = st.integers(0, 65535).map(str) if row.vr in ("US", "SS", "UL", "SL", "FL", "FD") else SOME_TEXT
+    return st.lists(text, max_size=3) if row.multi else text
+
+
+@st.composite
+def some_values(draw: st.DrawFn, rows: RowSet) -> dict[str, Any]:
+    chosen = draw(st.lists(st.sampled_from(rows.rows), max_size=30, unique_by=lambda row: row.key))
+    return {row.key: draw(some_value(row)) for row in chosen}
+
+
+SOME_FACTS = st.builds(
+    replace,
+    st.just(FACTS),
+    patient_issuer=st.sampled_from([NO_ISSUER, FACTS.patient_issuer, Issuer("Ü" * 70, "x")]),
+    other_patient_ids=st.sampled_from([(), FACTS.other_patient_ids]),
+    study_uid=st.sampled_from(["", "1.2.3", "1.2.34"]),
+    study_start=st.sampled_from([None, "20260302112233"]),
+)
+
+
+@pytest.mark.parametrize("rows", [ROWS, ODD_ROWS], ids=["shipped", "odd"])
+@given(st.data(), SOME_FACTS)
+def test_any_values_have_the_stored_form_that_is_made_slot_by_slot(
+    rows: RowSet, data: st.DataObject, facts: Facts
+) -> None:
+    values = data.draw(some_values(rows))
+
+    assert encode(rows, values, facts) == PlainEncoder(rows, values, facts).stored_form()
