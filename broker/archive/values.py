@@ -15,9 +15,15 @@ def text(dataset: Dataset, keyword: str) -> str:
         return ""
     if value is None or isinstance(value, Sequence | bytes):
         return ""
-    joined = "\\".join(str(part) for part in value) if isinstance(value, MultiValue | list) else str(value)
-    clean = joined.encode("utf-8", "replace").decode("utf-8")
-    return "".join(char for char in clean if char.isprintable()).strip()
+    return plain("\\".join(str(part) for part in value) if isinstance(value, MultiValue | list) else str(value))
+
+
+def plain(value: str) -> str:
+    """Text without control characters and without blanks around it; what no encoding holds becomes `?`."""
+    if not value.isprintable():
+        whole = value.encode("utf-8", "replace").decode("utf-8")
+        value = "".join(char for char in whole if char.isprintable())
+    return value.strip()
 
 
 def items(dataset: Dataset, keyword: str) -> list[Dataset]:
@@ -30,9 +36,14 @@ def items(dataset: Dataset, keyword: str) -> list[Dataset]:
 
 
 def moment(dataset: Dataset, date_keyword: str, time_keyword: str) -> str:
+    """Date and time of a dataset, as `moment_of` has them."""
+    return moment_of(text(dataset, date_keyword), text(dataset, time_keyword))
+
+
+def moment_of(date: str, time: str) -> str:
     """Date and time as YYYYMMDDHHMMSS; "" when the date is unknown or unreadable. A missing time is midnight."""
-    day = text(dataset, date_keyword).replace(".", "")
-    time = text(dataset, time_keyword).split(".")[0].replace(":", "")
+    day = date.replace(".", "")
+    time = time.split(".")[0].replace(":", "")
     if len(day) != 8 or not _digits(day):
         return ""
     return day + (time if _digits(time) else "").ljust(6, "0")[:6]

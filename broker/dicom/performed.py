@@ -9,13 +9,13 @@ import structlog
 from pydicom.uid import generate_uid
 
 from broker.clock import Clock
+from broker.dicom.attributes import read_attributes
 from broker.dicom.contract import Command, Reply, Request
 from broker.dicom.performed_attributes import (
-    FIXED,
     faults_of_create,
     faults_of_set,
     left_out,
-    parse,
+    not_settable,
     read_create,
     read_set,
 )
@@ -67,20 +67,20 @@ class PerformedService:
         yield self._create(request, content) if request.command is Command.N_CREATE else self._set(request, content)
 
     def _create(self, request: Request, content: bytes) -> Reply:
-        dataset = parse(content, request.context.transfer_syntax)
+        dataset = read_attributes(content, request.context.transfer_syntax)
         faults = faults_of_create(dataset)
         if faults.verdict:
             return _reply(faults.verdict, request, faults)
         return self._record(request, read_create(dataset, self._message(request, content)))
 
     def _set(self, request: Request, content: bytes) -> Reply:
-        dataset = parse(content, request.context.transfer_syntax)
+        dataset = read_attributes(content, request.context.transfer_syntax)
         faults = faults_of_set(dataset)
         if faults.verdict:
             return _reply(faults.verdict, request, faults)
         if absent := left_out(dataset):
             log.info("performed.incomplete", sop_instance_uid=request.sop_instance_uid, absent=absent)
-        if fixed := [keyword for keyword in FIXED if keyword in dataset]:
+        if fixed := not_settable(dataset):
             log.info("performed.not_settable", sop_instance_uid=request.sop_instance_uid, ignored=fixed)
         return self._record(request, read_set(dataset, self._message(request, content)))
 

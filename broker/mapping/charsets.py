@@ -1,7 +1,8 @@
-"""Specific Character Sets of datasets (PS3.3 C.12.1.1.2, PS3.5 6.1): text to their bytes and back, strictly."""
+"""Specific Character Sets of datasets (PS3.3 C.12.1.1.2, PS3.5 6.1): text to their bytes and back."""
 
 from __future__ import annotations
 
+import codecs
 import re
 from collections.abc import Callable, Sequence
 
@@ -28,6 +29,8 @@ _EXTENSIONS = frozenset({
     "ISO 2022 IR 109", "ISO 2022 IR 110", "ISO 2022 IR 126", "ISO 2022 IR 127", "ISO 2022 IR 138", "ISO 2022 IR 144",
     "ISO 2022 IR 148", "ISO 2022 IR 149", "ISO 2022 IR 159", "ISO 2022 IR 166",
 })  # fmt: skip
+_CODECS = frozenset(codecs.lookup(codec).name for codec in pydicom.charset.python_encoding.values())
+"""Codecs of all sets that there are."""
 _NAME_MARKS = re.compile(r"([\\^=])")
 _VALUE_MARKS = re.compile(r"(\\)")
 _LINE_MARKS = re.compile(r"([\r\n\t\f])")
@@ -60,14 +63,45 @@ def decode(vr: str, raw: bytes, names: Sequence[str]) -> str:
         codec = _SINGLE.get(_alone(names[0]) if names else "")
         if codec is not None:
             return raw.decode(codec)
-    marks = "\\^=" if vr == "PN" else "\r\n\t\f" if vr in LONG_TEXT else "\\"
-    return pydicom.charset.decode_bytes(raw, _pydicom_encodings(names), {ord(mark) for mark in marks})
+    return pydicom.charset.decode_bytes(raw, _pydicom_encodings(names), _marks(vr))
+
+
+def readable(vr: str, raw: bytes, names: Sequence[str]) -> str:
+    """Text of one element, whatever its bytes are worth: as `decode` has it where they mean something.
+
+    Where not, an undeclared character is read as Latin-1, and one that its set does not have becomes U+FFFD.
+    """
+    escaped = b"\x1b" in raw
+    if raw.isascii() and not escaped:
+        return raw.decode("ascii")
+    if not escaped or len(names) > 1:
+        try:
+            return decode(vr, raw, names)
+        except UnicodeError:
+            pass  # anybody may have made it
+    return pydicom.charset.decode_bytes(raw, _nearest_encodings(names), _marks(vr))
+
+
+def _nearest_encodings(names: Sequence[str]) -> list[str]:
+    """Codecs of sets that may be misspelt or unknown; Latin-1 for those that are none of DICOM's."""
+    latin_1 = pydicom.charset.default_encoding
+    try:
+        encodings = pydicom.charset.convert_encodings(list(names))
+        # The library takes any name of a codec of Python's, among them some that need the square of a text's length.
+        return [encoding if codecs.lookup(encoding).name in _CODECS else latin_1 for encoding in encodings]
+    except (LookupError, ValueError):  # a name that no codec can have
+        return [latin_1]
 
 
 def _pydicom_encodings(names: Sequence[str]) -> list[str]:
     if not all(name in ("", "ISO_IR 6") or name in _EXTENSIONS for name in names):
         raise UnicodeError("no list of character sets")
     return pydicom.charset.convert_encodings(list(names))
+
+
+def _marks(vr: str) -> set[int]:
+    """Characters after which the first set holds again (PS3.5 6.1.2.5.3)."""
+    return {ord(mark) for mark in ("\\^=" if vr == "PN" else "\r\n\t\f" if vr in LONG_TEXT else "\\")}
 
 
 def _alone(name: str) -> str:

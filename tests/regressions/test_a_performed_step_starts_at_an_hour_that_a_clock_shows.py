@@ -7,7 +7,10 @@ from datetime import datetime
 import pytest
 from pydicom.dataset import Dataset
 from pydicom.tag import Tag
+from pydicom.uid import ImplicitVRLittleEndian
+from pynetdicom.dsutils import encode
 
+from broker.dicom.attributes import read_attributes
 from broker.dicom.performed_attributes import faults_of_create
 from broker.simulators.modality import performed_step
 
@@ -24,6 +27,6 @@ def test_a_performed_step_starts_at_an_hour_that_a_clock_shows(time, wrong):
     created = performed_step(item, "CT1", datetime(2026, 3, 2, 12))
     created.PerformedProcedureStepStartTime = time
 
-    faults = faults_of_create(created)
+    faults = faults_of_create(read_attributes(encode(created, True, True), ImplicitVRLittleEndian))
 
     assert faults.invalid == ((START_TIME,) if wrong else ())

@@ -155,6 +155,7 @@ WRONG = {
     "a first status that is final": {"PerformedProcedureStepStatus": "COMPLETED"},
     "a status that is none": {"PerformedProcedureStepStatus": "RUNNING"},
     "a day that is none": {"PerformedProcedureStepStartDate": "20261302"},
+    "a day without all of its digits": {"PerformedProcedureStepStartDate": "2026113"},
     "a time that is none": {"PerformedProcedureStepStartTime": "9 o'clock"},
     "an id that is too long": {"PerformedProcedureStepID": "P" * 17},
     "a station that is too long": {"PerformedStationAETitle": "S" * 17},
@@ -198,6 +199,25 @@ def test_a_create_without_a_dataset_lacks_everything(content):
 
 def test_a_dataset_without_end_is_a_processing_failure():
     assert create(b"\x08\x00\x10\x11SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 4000).status == 0x0110
+
+
+@pytest.mark.parametrize("lost_bytes", [1, 4, 9])
+@pytest.mark.parametrize("syntax", [IMPLICIT, EXPLICIT])
+def test_a_dataset_whose_end_was_lost_is_a_processing_failure(syntax, lost_bytes):
+    writes = Writes()
+    whole = started(PerformedSeriesSequence=None, PerformedProtocolCodeSequence=[dataset_of({"CodeValue": "HEAD"})])
+
+    reply = create(encoded(whole, syntax)[:-lost_bytes], writes=writes, syntax=syntax)
+
+    assert (reply.status, writes.asked) == (0x0110, [])
+
+
+@pytest.mark.parametrize(("agreed", "sent"), [(IMPLICIT, EXPLICIT), (EXPLICIT, IMPLICIT)])
+def test_a_dataset_in_the_encoding_that_was_not_agreed_is_understood(agreed, sent):
+    writes = Writes()
+
+    assert create(encoded(started(), sent), writes=writes, syntax=agreed).status == 0x0000
+    assert writes.asked[0].performed_id == "PPS1"
 
 
 def test_a_dataset_that_is_too_large_is_refused_without_being_read_whole(monkeypatch):

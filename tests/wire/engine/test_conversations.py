@@ -9,12 +9,14 @@ import struct
 import threading
 import time
 from collections.abc import Callable
+from io import BytesIO
 
 import pytest
 from structlog.testing import capture_logs
 
+from broker.archive.header import parse
+from broker.dicom.attributes import read_attributes
 from broker.dicom.listener import STACK_BYTES, DicomListener
-from broker.dicom.performed_attributes import parse
 from broker.errors import UnreadableDataset
 from tests.kit.raw_dicom import (
     ABORT_BY_USER,
@@ -119,19 +121,27 @@ def test_every_conversation_ends_in_whole_pdus_and_leaves_nothing_behind(
         time.sleep(0.01)
 
 
-def test_a_dataset_nested_without_end_is_refused_on_half_the_small_stack() -> None:
-    level = struct.pack("<HHI", 0x0040, 0x0340, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
+IMPLICIT = "1.2.840.10008.1.2"
+READERS: dict[str, Callable[[bytes], object]] = {
+    "a performed step": lambda dataset: read_attributes(dataset, IMPLICIT),
+    "a stored object": lambda dataset: parse(BytesIO(dataset), IMPLICIT, len(dataset) * 4),
+}
+
+
+@pytest.mark.parametrize("read", READERS.values(), ids=READERS)
+def test_a_dataset_nested_without_end_is_refused_on_half_the_small_stack(read: Callable[[bytes], object]) -> None:
+    level = struct.pack("<HHI", 0x0040, 0x0275, 0xFFFFFFFF) + struct.pack("<HHI", 0xFFFE, 0xE000, 0xFFFFFFFF)
     outcomes: list[str] = []
 
-    def read() -> None:
+    def read_all() -> None:
         for depth in (200, 400, 50_000):
             try:
-                parse(level * depth, "1.2.840.10008.1.2")
+                read(level * depth)
             except UnreadableDataset:
                 outcomes.append("refused")
 
     before = threading.stack_size(STACK_BYTES // 2)
-    thread = threading.Thread(target=read)
+    thread = threading.Thread(target=read_all)
     thread.start()
     threading.stack_size(before)
     thread.join(30)
