@@ -6,7 +6,8 @@ import re
 
 from broker.dicom.attributes import Attribute, Attributes, attribute
 from broker.domain.linking import LinkKeys
-from broker.domain.performed import Faults, PerformedCreate, PerformedMessage, PerformedSet, PerformedState, Progress
+from broker.domain.order import PerformedState
+from broker.domain.performed import Faults, PerformedCreate, PerformedMessage, PerformedSet, Progress
 from broker.domain.request import Issuer
 from broker.mapping.fit import is_date
 from broker.workflow.take_instance import is_uid

@@ -31,6 +31,14 @@ OPEN = NOT_STARTED | {StepState.STARTED, StepState.DEPARTED}
 LISTED = NOT_STARTED | {StepState.STARTED}
 
 
+class PerformedState(Enum):
+    """Performed Procedure Step Status (0040,0252)."""
+
+    IN_PROGRESS = "IN PROGRESS"
+    COMPLETED = "COMPLETED"
+    DISCONTINUED = "DISCONTINUED"
+
+
 class AliasKind(Enum):
     """What an alias stands for: a value that named something and no longer is its name."""
 
@@ -176,9 +184,10 @@ class Alarm:
 class Forest:
     """Trees of orders as loaded: dictionaries by id.
 
-    open_performed  step id -> number of performed steps IN PROGRESS
-    study_starts    procedure id -> earliest performed start, YYYYMMDDHHMMSS
-    origin          the records as they were loaded: these have a row; None when nothing was loaded
+    performed     step id -> id and state of each performed step that moves it
+    study_starts  procedure id -> earliest performed start, YYYYMMDDHHMMSS
+    issuers       every one that is known, by row
+    origin        the records as they were loaded: these have a row; None when nothing was loaded
     """
 
     patients: dict[int, Patient] = field(default_factory=dict)
@@ -186,9 +195,14 @@ class Forest:
     procedures: dict[int, RequestedProcedure] = field(default_factory=dict)
     steps: dict[int, ScheduledStep] = field(default_factory=dict)
     aliases: list[Alias] = field(default_factory=list)
-    open_performed: dict[int, int] = field(default_factory=dict)
+    performed: dict[int, dict[int, PerformedState]] = field(default_factory=dict)
     study_starts: dict[int, str] = field(default_factory=dict)
+    issuers: dict[int, Issuer] = field(default_factory=dict)
     origin: Forest | None = None
+
+    def is_in_progress(self, step_id: int) -> bool:
+        """A modality works on this step."""
+        return PerformedState.IN_PROGRESS in self.performed.get(step_id, {}).values()
 
     def loaded(self) -> Forest:
         """Remember what has a row, before drafts are folded in."""

@@ -244,7 +244,7 @@ def _change(
         return Refusal(Cause.STATE_FORBIDS, "ORC-1", request.group, f"the step is {step.state.value}")
     if action in (Action.UPDATE, Action.DESCRIPTIVE, Action.VALUES, Action.REVIVE):
         return _change_values(case, order, procedure, step, request, action)
-    if action is Action.COMPLETE_UNLESS_OPEN and case.draft.forest.open_performed.get(step.id):
+    if action is Action.COMPLETE_UNLESS_OPEN and case.draft.forest.is_in_progress(step.id):
         detail = "ORC-5 says complete; a performed step is still in progress"
         case.draft.alarms.append(Alarm("completed-while-performing", f"step {step.id}", step.order_id, detail))
         action = Action.NOTHING

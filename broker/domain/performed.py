@@ -11,15 +11,7 @@ from datetime import datetime
 from enum import Enum
 
 from broker.domain.linking import How, Link, LinkKeys
-from broker.domain.order import NOT_STARTED, StepState
-
-
-class PerformedState(Enum):
-    """Performed Procedure Step Status (0040,0252)."""
-
-    IN_PROGRESS = "IN PROGRESS"
-    COMPLETED = "COMPLETED"
-    DISCONTINUED = "DISCONTINUED"
+from broker.domain.order import NOT_STARTED, PerformedState, StepState
 
 
 class Verdict(Enum):

@@ -88,7 +88,7 @@ def follow_stated_state(case: Case, request: OrderRequest) -> None:
         return
     if wanted is StepState.CANCELED and step.state not in NOT_STARTED:
         return
-    if wanted in FINISHED and case.draft.forest.open_performed.get(step.id):
+    if wanted in FINISHED and case.draft.forest.is_in_progress(step.id):
         case.draft.alarms.append(Alarm("completed-while-performing", f"step {step.id}", step.order_id))
         return
     case.move(step, wanted, request.group)

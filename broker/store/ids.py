@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import threading
-from collections import deque
+from collections.abc import Iterator
 from contextlib import AbstractContextManager
+from itertools import chain
 from typing import Protocol
 
 from sqlalchemy import Connection, text
@@ -31,20 +32,22 @@ class Writes(Protocol):
 class _Block:
     def __init__(self) -> None:
         self.size = FIRST_BLOCK
-        self.ranges: deque[range] = deque()
-
-    @property
-    def left(self) -> int:
-        return sum(len(numbers) for numbers in self.ranges)
+        self.left = 0
+        self._numbers: Iterator[int] = iter(())
 
     def take(self) -> int | None:
-        while self.ranges:
-            numbers = self.ranges[0]
-            if numbers:
-                self.ranges[0] = numbers[1:]
-                return numbers[0]
-            self.ranges.popleft()
-        return None
+        number = next(self._numbers, None)
+        if number is not None:
+            self.left -= 1
+        return number
+
+    def add(self, numbers: range) -> None:
+        self._numbers = chain(self._numbers, numbers)
+        self.left += len(numbers)
+
+    @property
+    def is_low(self) -> bool:
+        return self.left < self.size // 2
 
 
 class Ids:
@@ -57,6 +60,7 @@ class Ids:
         self._database = database
         self._lock = threading.Lock()
         self._refill = threading.Lock()
+        self._low = True  # a look at all the blocks is worth it
         self._blocks = {table.name: _Block() for table in metadata.sorted_tables if "id" in table.c}
         del self._blocks[ALARM_IDS]
 
@@ -68,6 +72,7 @@ class Ids:
         with self._lock:
             block = self._blocks.setdefault(name, _Block())
             number = block.take()
+            self._low = self._low or block.is_low
             if number is None:
                 block.size *= DRY_FACTOR
                 raise IdsExhausted("no numbers left in the block", name=name)
@@ -89,9 +94,12 @@ class Ids:
 
         raises  DatabaseUnavailable
         """
+        if not self._low:
+            return
         with self._refill:
             with self._lock:
-                low = {name: block.size for name, block in self._blocks.items() if block.left < block.size // 2}
+                self._low = False
+                low = {name: block.size for name, block in self._blocks.items() if block.is_low}
             if not low:
                 return
             with self._database.write() as tx:
@@ -99,8 +107,9 @@ class Ids:
             with self._lock:
                 for name, size in low.items():
                     block = self._blocks[name]
-                    block.ranges.append(range(ends[name] - size, ends[name]))
+                    block.add(range(ends[name] - size, ends[name]))
                     block.size = max(block.size, min(2 * size, LARGEST_BLOCK))
+                    self._low = self._low or block.is_low
 
 
 def reserve(tx: Connection, name: str, size: int) -> int:

@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
 from sqlalchemy import CompoundSelect, Connection, Select, literal, select, union_all
 
 from broker.domain.order import AliasKind
 from broker.store.one_of import is_any, many
-from broker.store.prepared import prepared
+from broker.store.prepared import Prepared, prepared
 from broker.store.tables import aliases, orders, patient_identifiers, requested_procedures, scheduled_steps
 
 Name = tuple[AliasKind, str]
@@ -30,28 +31,34 @@ def find_orders(tx: Connection, names: Iterable[Name]) -> dict[Name, set[int]]:
     wanted = set(names)
     if not wanted:
         return {}
-    parameters: dict[str, Any] = {
-        kind.value: many(tx, (value for of_kind, value in wanted if of_kind is kind)) for kind in AliasKind
-    }
+    values: dict[AliasKind, list[str]] = defaultdict(list)
+    for kind, value in wanted:
+        values[kind].append(value)
+    parameters = {kind.value: many(tx, of_kind) for kind, of_kind in values.items()}
     parameters["any"] = many(tx, (value for _, value in wanted))
     found: dict[Name, set[int]] = defaultdict(set)
-    for kind, value, order_id in _orders_named.rows(tx, parameters):
-        if (name := (AliasKind(kind), value)) in wanted:
+    for kind_text, value, order_id in _orders_named(frozenset(values)).rows(tx, parameters):
+        if (name := (AliasKind(kind_text), value)) in wanted:
             found[name].add(order_id)
     return dict(found)
 
 
-@prepared
-def _orders_named(dialect: str) -> CompoundSelect[Any]:
-    """One UNION over all names and the aliases; the same for every call on one kind of database."""
-    parts: list[Select[Any]] = [
-        select(literal(kind.value), column, order_id).where(is_any(dialect, column, kind.value))
-        for kind, (column, order_id) in _COLUMNS.items()
-    ]
-    parts.append(
-        select(aliases.c.kind, aliases.c.value, aliases.c.order_id).where(is_any(dialect, aliases.c.value, "any"))
-    )
-    return union_all(*parts)
+@cache
+def _orders_named(kinds: frozenset[AliasKind]) -> Prepared:
+    """One UNION over these kinds of names and the aliases; senders of one sort always name the same kinds."""
+
+    def make(dialect: str) -> CompoundSelect[Any]:
+        parts: list[Select[Any]] = [
+            select(literal(kind.value), column, order_id).where(is_any(dialect, column, kind.value))
+            for kind, (column, order_id) in _COLUMNS.items()
+            if kind in kinds
+        ]
+        parts.append(
+            select(aliases.c.kind, aliases.c.value, aliases.c.order_id).where(is_any(dialect, aliases.c.value, "any"))
+        )
+        return union_all(*parts)
+
+    return Prepared(make)
 
 
 def find_patients(tx: Connection, values: Iterable[str]) -> set[int]:

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 from collections.abc import Iterable
+from json.encoder import encode_basestring_ascii
 from typing import Any
 
 from sqlalchemy import BigInteger, ColumnElement, Connection, String, bindparam, cast, func, select
@@ -22,4 +22,11 @@ def is_any(dialect: str, column: ColumnElement[Any], name: str) -> ColumnElement
 def many(tx: Connection, values: Iterable[Any]) -> Any:
     """The parameter for `is_any`: an array on PostgreSQL, JSON text on SQLite."""
     distinct = sorted(set(values))
-    return distinct if tx.dialect.name == "postgresql" else json.dumps(distinct)
+    if tx.dialect.name == "postgresql":
+        return distinct
+    return f"[{','.join(_as_json(value) for value in distinct)}]"
+
+
+def _as_json(value: Any) -> str:
+    # What json.dumps does, at a fraction of the price.
+    return str(value) if isinstance(value, int) else encode_basestring_ascii(value)

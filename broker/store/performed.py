@@ -11,7 +11,8 @@ from typing import Any
 from sqlalchemy import Connection, Select, bindparam, select, update
 
 from broker.domain.linking import How, Link, Sure
-from broker.domain.performed import PerformedMessage, PerformedState, PerformedStep
+from broker.domain.order import PerformedState
+from broker.domain.performed import PerformedMessage, PerformedStep
 from broker.store.one_of import is_any, many
 from broker.store.prepared import add, prepared, write
 from broker.store.tables import performed_links, performed_messages, performed_steps
@@ -75,26 +76,6 @@ def _performed_by_uid(dialect: str) -> Select[Any]:
         .outerjoin(performed_links, performed_links.c.performed_step_id == performed_steps.c.id)
         .where(is_any(dialect, performed_steps.c.sop_instance_uid, "uids"))
         .order_by(performed_links.c.id)
-    )
-
-
-def performed_of_steps(tx: Connection, step_ids: Iterable[int]) -> dict[int, dict[int, PerformedState]]:
-    """Scheduled step id -> performed step id -> its state; links that are only proposals are left out."""
-    wanted = set(step_ids)
-    if not wanted:
-        return {}
-    found: dict[int, dict[int, PerformedState]] = defaultdict(dict)
-    for step_id, performed_id, state in _performed_of_steps.rows(tx, {"ids": many(tx, wanted)}):
-        found[step_id][performed_id] = PerformedState(state)
-    return dict(found)
-
-
-@prepared
-def _performed_of_steps(dialect: str) -> Select[Any]:
-    return (
-        select(performed_links.c.step_id, performed_steps.c.id, performed_steps.c.state)
-        .join(performed_steps, performed_steps.c.id == performed_links.c.performed_step_id)
-        .where(is_any(dialect, performed_links.c.step_id, "ids"), performed_links.c.sure != Sure.PROPOSAL.value)
     )
 
 

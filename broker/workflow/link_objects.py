@@ -10,9 +10,8 @@ from broker.domain.linking import Linking, LinkKeys, Names
 from broker.domain.order import Alarm, Forest
 from broker.domain.rules import Authority
 from broker.store.database import Transaction
-from broker.store.issuers import all_issuers
+from broker.store.forest import load_forest
 from broker.store.lookup import find_orders, find_patients
-from broker.store.orders import load_forest
 
 
 @dataclass(frozen=True, slots=True)
@@ -35,8 +34,7 @@ def load_candidates(
     wanted = set(order_ids).union(*(one.orders(found) for one in keys))
     lost = {one.patient_id for one in keys if one.patient_id and not one.orders(found)}
     forest = load_forest(tx, wanted, find_patients(tx, lost) if lost else ())
-    known = frozenset(all_issuers(tx)) if forest.patients else frozenset()
-    return Candidates(forest, Names(forest), Issuers(known, authorities))
+    return Candidates(forest, Names(forest), Issuers(frozenset(forest.issuers.values()), authorities))
 
 
 def alarms_of(linking: Linking, subject: str) -> list[Alarm]:

@@ -17,11 +17,10 @@ from broker.domain.request import OrderRequest, PlaceOrder
 from broker.domain.rules import NumberFormats, Rules
 from broker.mapping.rows import RowSet
 from broker.store.database import Transaction
+from broker.store.forest import load_forest
 from broker.store.ids import Ids
-from broker.store.issuers import all_issuers
 from broker.store.lookup import Name, find_orders, find_patients
 from broker.store.messages import first_answers, keep_cancels, keep_messages, recent_cancels
-from broker.store.orders import load_forest
 from broker.store.writer import Decision, Verb
 from broker.workflow.save_orders import save_drafts
 
@@ -70,9 +69,10 @@ def load_book(
     patients = find_patients(tx, {i.value for request in requests for i in request.patient.identifiers})
     order_ids = {order_id for ids in found.values() for order_id in ids}
     numbers = {value for kind, value in names if kind in _NUMBERS}
+    forest = load_forest(tx, order_ids, patients, lock=lock)
     return OrderBook(
-        forest=load_forest(tx, order_ids, patients, lock=lock),
-        issuers=Issuers(frozenset(all_issuers(tx)), rules.authorities),
+        forest=forest,
+        issuers=Issuers(frozenset(forest.issuers.values()), rules.authorities),
         rules=rules,
         now=now,
         new_id=new_id,

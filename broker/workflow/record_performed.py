@@ -9,13 +9,12 @@ from typing import Protocol
 
 from broker.domain.draft import Draft
 from broker.domain.linking import How, Link, Linking, Sure, link
-from broker.domain.order import Alarm, Alias, AliasKind, Event, StepState
+from broker.domain.order import Alarm, Alias, AliasKind, Event, PerformedState, StepState
 from broker.domain.performed import (
     PerformedAnswer,
     PerformedCreate,
     PerformedMessage,
     PerformedSet,
-    PerformedState,
     PerformedStep,
     Progress,
     Verdict,
@@ -37,7 +36,6 @@ from broker.store.performed import (
     change_performed,
     keep_messages,
     performed_by_uid,
-    performed_of_steps,
 )
 from broker.store.writer import Decision, Verb
 from broker.workflow.link_objects import Candidates, alarms_of, load_candidates
@@ -78,12 +76,11 @@ class PerformedLoaded:
 
     candidates: Candidates
     known: dict[str, Known]
-    of_steps: dict[int, dict[int, PerformedState]]
 
     def draft(self) -> PerformedDraft:
         forest = self.candidates.forest
         return PerformedDraft(
-            Draft(forest), self.candidates, ChainMap({}, self.known), ChainMap({}, self.of_steps),
+            Draft(forest), self.candidates, ChainMap({}, self.known), ChainMap({}, forest.performed),
             ChainMap({}, forest.study_starts),
         )  # fmt: skip
 
@@ -92,10 +89,8 @@ class PerformedLoaded:
         draft.orders.fold()
         self.candidates.names.add(draft.orders.aliases)
         self.known.update(draft.known.maps[0])
-        self.of_steps.update(draft.of_steps.maps[0])
+        forest.performed.update(draft.of_steps.maps[0])
         forest.study_starts.update(draft.starts.maps[0])
-        for step_id, states in draft.of_steps.maps[0].items():
-            forest.open_performed[step_id] = list(states.values()).count(PerformedState.IN_PROGRESS)
 
 
 @dataclass(slots=True)
@@ -116,8 +111,7 @@ def record_performed_verb(site: Site, ids: Ids) -> Verb:
         known = performed_by_uid(tx, {request.message.sop_instance_uid for request in requests})
         keys = [key for request in requests if isinstance(request, PerformedCreate) for key in request.items]
         linked = {one.order_id for _, links in known.values() for one in links}
-        candidates = load_candidates(tx, keys, site.rules.authorities, linked)
-        return PerformedLoaded(candidates, dict(known), performed_of_steps(tx, candidates.forest.steps))
+        return PerformedLoaded(load_candidates(tx, keys, site.rules.authorities, linked), dict(known))
 
     def decide(draft: PerformedDraft, request: Request) -> Decision:
         if isinstance(request, PerformedCreate):

@@ -27,7 +27,7 @@ from broker.mapping.messages.readers import READERS
 from broker.mapping.rows import RowSet
 from broker.mapping.worklist_item import MESSAGE_TYPE, read_item
 from broker.store.database import Database, Transaction
-from broker.store.orders import load_forest
+from broker.store.forest import load_forest
 from broker.store.replay import ValueEvent, journalled, stale_patients, value_events
 from broker.workflow.save_orders import save_drafts
 

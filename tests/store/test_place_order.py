@@ -16,8 +16,8 @@ from broker.mapping.messages.readers import READERS
 from broker.mapping.splice import value_of
 from broker.site.profile import Site, load
 from broker.store.database import Database, open_database
+from broker.store.forest import load_forest
 from broker.store.lookup import find_orders
-from broker.store.orders import load_forest
 from broker.store.tables import scheduled_steps
 from broker.store.writer import Writer
 from broker.workflow.place_order import place_order_verb

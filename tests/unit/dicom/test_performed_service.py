@@ -15,7 +15,8 @@ from broker.dicom import performed as module
 from broker.dicom.contract import Command, Context, Peer, Request
 from broker.dicom.dispatch import PERFORMED_STEP, answer
 from broker.dicom.performed import STATUS_OF, PerformedService
-from broker.domain.performed import PerformedAnswer, PerformedState, Verdict
+from broker.domain.order import PerformedState
+from broker.domain.performed import PerformedAnswer, Verdict
 from broker.domain.request import Issuer
 from tests.kit.clock import SettableClock
 

@@ -7,7 +7,7 @@ from datetime import timedelta
 
 import pytest
 
-from broker.domain.order import StepState, order_status
+from broker.domain.order import PerformedState, StepState, order_status
 from broker.domain.order_control import ACTIONS_BY_CELL, CELLS, SHIPPED, row_of
 from broker.domain.request import DELETE, Cause, Outcome, Sender
 from broker.domain.rules import MissingPolicies, ModalityRule, NumberFormats, Policy, Station, StationRule
@@ -106,7 +106,7 @@ def test_completing_by_message_while_a_performed_step_is_open_changes_nothing_an
     ris = Ris()
     ris.send(order())
     ris.put_state(S.STARTED)
-    ris.book.forest.open_performed[ris.step().id] = 1
+    ris.book.forest.performed[ris.step().id] = {1: PerformedState.IN_PROGRESS}
 
     answer = ris.send(order("SC", "CM"))
 

@@ -8,12 +8,11 @@ from datetime import UTC, datetime
 import pytest
 
 from broker.domain.linking import How, Link, Sure
-from broker.domain.order import StepState
+from broker.domain.order import PerformedState, StepState
 from broker.domain.performed import (
     Faults,
     PerformedCreate,
     PerformedMessage,
-    PerformedState,
     PerformedStep,
     Progress,
     Verdict,
