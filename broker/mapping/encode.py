@@ -10,7 +10,7 @@ from broker.domain.order import Facts
 from broker.domain.request import Value, Values
 from broker.mapping.facts import fact_value
 from broker.mapping.fit import LONG_TEXT, TEXT
-from broker.mapping.layout import BINARY, ELEMENT, ITEM, Slot, assemble, element, tag_bytes
+from broker.mapping.layout import BINARY, ELEMENT, ITEM, Slot, assemble, element, padding_of, tag_bytes
 from broker.mapping.row import Row
 from broker.mapping.rows import RowSet
 
@@ -32,13 +32,16 @@ def encode(rows: RowSet, values: Values, facts: Facts) -> bytes:
         slot = layout.by_key.get(key)
         if not value or slot is None or slot.children:
             continue
-        encoded = _value(slot.row, value)
+        plain = slot.is_text and isinstance(value, str) and value.isascii()  # as nearly all are
+        encoded = value.encode() if plain else _value(slot.row, value)  # type: ignore[union-attr]
         if not encoded:
             continue
+        if len(encoded) % 2:
+            encoded += slot.padding
         pieces[slot.number] = slot.tag_bytes + pack_length(len(encoded)) + encoded
         known_inside.update(slot.above)
         # Heads of items and lengths are not always ASCII: only then it is worth while to look closer.
-        if not encoded.replace(ITEM, b"").isascii() and _has_other_than_ascii(slot.row, value):
+        if not plain and not encoded.replace(ITEM, b"").isascii() and _has_other_than_ascii(slot.row, value):
             marks.append(slot.number)
     for slot in layout.sequences:
         _close(slot, pieces, slot.number in known_inside)
@@ -78,8 +81,7 @@ def _value(row: Row, value: Value) -> bytes:
     if vr == "SQ":
         return b"".join([_item(row, item) for item in value if isinstance(item, Mapping)])
     if isinstance(value, str):
-        plain = vr not in BINARY and value.isascii()
-        return padded(vr, value.encode()) if plain else encode_texts(vr, (value,))
+        return encode_texts(vr, (value,))
     return encode_texts(vr, [text for text in value if isinstance(text, str)])
 
 
@@ -99,10 +101,9 @@ def encode_texts(vr: str, texts: Iterable[str]) -> bytes:
 
 
 def padded(vr: str, value: bytes) -> bytes:
-    """Even length: a UID gets a null, other text a space (PS3.5 6.2)."""
     if len(value) % 2 == 0:
         return value
-    return value + (b"\0" if vr == "UI" else b" ")
+    return value + padding_of(vr)
 
 
 def _has_other_than_ascii(row: Row, value: Any) -> bool:

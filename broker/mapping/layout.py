@@ -42,6 +42,8 @@ class Slot:
     children  of a sequence that rows stand in: its members, ascending
     above     numbers of the sequences that it stands in, from the root
     unknown   what stands for a value that is not known
+    is_text   a value is one text, not a number nor a sequence
+    padding   makes the length of a text even
     """
 
     row: Row
@@ -51,11 +53,15 @@ class Slot:
     above: tuple[int, ...]
     tag_bytes: bytes = field(init=False)
     unknown: bytes = field(init=False)
+    is_text: bool = field(init=False)
+    padding: bytes = field(init=False)
 
     def __post_init__(self) -> None:
         # Computed once: they are asked for with every step.
         object.__setattr__(self, "tag_bytes", tag_bytes(self.row.tag))
         object.__setattr__(self, "unknown", b"" if self.row.returns in ("1", "1C") else element(self.row.tag, b""))
+        object.__setattr__(self, "is_text", self.row.vr != "SQ" and self.row.vr not in BINARY)
+        object.__setattr__(self, "padding", padding_of(self.row.vr))
 
 
 class Layout:
@@ -99,6 +105,11 @@ def assemble(layout: Layout, pieces: Sequence[bytes], marks: Sequence[int]) -> b
     offsets = accumulate(map(len, pieces), initial=begin)
     head = HEAD.pack(MAGIC, VERSION, layout.digest, len(pieces), len(marks))
     return b"".join((head, layout.table.pack(*offsets), pack(f"<{len(marks)}H", *marks), *pieces))
+
+
+def padding_of(vr: str) -> bytes:
+    """What makes a value's length even: a UID gets a null, other text a space (PS3.5 6.2)."""
+    return b"\0" if vr == "UI" else b" "
 
 
 def tag_bytes(tag: int) -> bytes:

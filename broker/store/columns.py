@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 from datetime import UTC, datetime
+from functools import lru_cache
 from typing import Any
 
 from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Index, Integer, String, Text, TypeDecorator, text
@@ -12,6 +13,12 @@ from sqlalchemy.types import TypeEngine
 LISTED_STEPS = "listed"
 """Steps that the worklist shows by default. SQLite uses a partial index only when its condition stands literally in the
 query, so this very text stands in both. A column of its own, so that a step that starts stays where it is in these."""
+
+
+@lru_cache(maxsize=64)
+def _as_text(instant: datetime) -> str:
+    # One request writes the same instant into many rows.
+    return instant.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
 
 
 class Instant(TypeDecorator[datetime]):
@@ -24,7 +31,7 @@ class Instant(TypeDecorator[datetime]):
         return dialect.type_descriptor(label(27))
 
     def process_bind_param(self, value: datetime | None, dialect: Dialect) -> str | None:
-        return None if value is None else value.astimezone(UTC).isoformat(timespec="microseconds")[:-6] + "Z"
+        return None if value is None else _as_text(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> datetime | None:
         return None if value is None else datetime.fromisoformat(value)
