@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -74,7 +74,7 @@ class Database:
         finally:
             self._turn.release()
 
-    def lock_keys(self, tx: Connection, keys: Sequence[str]) -> None:
+    def lock_keys(self, tx: Connection, keys: Iterable[str]) -> None:
         """Keep other processes' transactions that name one of these keys waiting until this one has ended."""
         self.backend.lock_keys(tx, keys)
 

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import select
 import sqlite3
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping
 from contextlib import AbstractContextManager, nullcontext
 from enum import Enum
 from hashlib import blake2b
@@ -65,7 +65,7 @@ class Backend(Protocol):
 
     def prepare(self) -> None: ...
 
-    def lock_keys(self, tx: Connection, keys: Sequence[str]) -> None: ...
+    def lock_keys(self, tx: Connection, keys: Iterable[str]) -> None: ...
 
     def lock_everything(self, tx: Connection) -> None: ...
 
@@ -151,7 +151,7 @@ class SqliteBackend:
         if mode != "wal":
             raise SettingsError("this file system cannot carry SQLite's WAL mode; use a local disk", mode=mode)
 
-    def lock_keys(self, tx: Connection, keys: Sequence[str]) -> None:
+    def lock_keys(self, tx: Connection, keys: Iterable[str]) -> None:
         """Nothing to do: one transaction at a time."""
 
     def lock_everything(self, tx: Connection) -> None:
@@ -231,7 +231,7 @@ class PostgresBackend:
     def prepare(self) -> None:
         """Nothing to do before the migrations."""
 
-    def lock_keys(self, tx: Connection, keys: Sequence[str]) -> None:
+    def lock_keys(self, tx: Connection, keys: Iterable[str]) -> None:
         """Lock keys in one order for everybody, so that two batches that share keys run one after the other."""
         hashes = sorted({_hash(key) for key in keys})
         if len(hashes) > MOST_KEYS:

@@ -96,6 +96,9 @@ class WriterSnapshot:
 class Writer:
     """Takes requests from all doors and writes them in batches, in a thread of its own.
 
+    While it rests, who asks on SQLite writes by himself: two changes of thread cost as much as ten statements. A commit
+    waits for the disk alone there; a server may be slow to answer, and the caller's limit would not hold.
+
     Doors hand a request over with submit (or ask) and wait for its future with a limit; the future is settled after
     the commit, never before. A future can be cancelled as long as the writer has not taken its request.
     """
@@ -115,6 +118,8 @@ class Writer:
         self._most_bytes = most_bytes
         self._largest_batch = largest_batch
         self._changed = threading.Condition()
+        self._turn = threading.Lock()  # held by the thread that writes
+        self._callers_write = database.dialect == "sqlite"
         self._waiting: deque[_Item] = deque()
         self._requests = 0
         self._bytes = 0
@@ -130,6 +135,7 @@ class Writer:
 
     def stop(self, grace_seconds: float) -> None:
         """Refuse new work, finish what waits; after grace_seconds what still waits gets Stopping."""
+        give_up_at = time.monotonic() + grace_seconds
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
@@ -139,6 +145,8 @@ class Writer:
         self._thread.join(grace_seconds)
         if self._thread.is_alive():
             self._abandon()
+        if self._turn.acquire(timeout=max(0.0, give_up_at - time.monotonic())):
+            self._turn.release()
 
     def ready(self) -> bool:
         return self._thread is not None and self._thread.is_alive() and not self._stopping
@@ -186,13 +194,15 @@ class Writer:
         return [item.future for item in items]
 
     def ask(self, verb: Verb, request: Any, size_bytes: int, timeout_seconds: float) -> Any:
-        """Hand a request over and wait for its answer.
+        """Hand a request over and wait for its answer; write it here and now where that is allowed and nothing waits.
 
         raises  Busy when the hand-over stays full or the answer does not come in time (a request that the writer has
                 not taken is withdrawn; one that it has taken is waited for as long again), Stopping,
                 DatabaseUnavailable, or what the verb raised
         """
         give_up_at = time.monotonic() + timeout_seconds
+        if written := self._write_here(verb, request, size_bytes):
+            return written.result(0)
         while True:
             try:
                 future = self.submit(verb, request, size_bytes)
@@ -224,31 +234,53 @@ class Writer:
         )
 
     def _run(self) -> None:
-        while batch := self._take():
-            began = time.monotonic()
-            try:
-                self._work(batch)
-            except BaseException as error:  # noqa: BLE001 - the writer outlives everything that one batch can do to it
-                log.error("writer.batch_failed", requests=len(batch), error=type(error).__name__, at=_place(error))
-                for item in batch:
-                    item.error = item.error or error
-            self._batch_requests.add(len(batch))
-            self._batch_seconds.add(time.monotonic() - began)
-            self._release(batch)
+        while self._is_wanted():
+            with self._turn:
+                if batch := self._take():
+                    self._settle(batch)
+
+    def _is_wanted(self) -> bool:
+        """Wait for requests; False when the writer is to end."""
+        with self._changed:
+            self._changed.wait_for(lambda: self._waiting or self._stopping)
+            return bool(self._waiting)
 
     def _take(self) -> list[_Item]:
-        """Wait for requests; empty when the writer is to end."""
+        """What waits and was not withdrawn, as far as one batch goes."""
         with self._changed:
-            while True:
-                self._changed.wait_for(lambda: self._waiting or self._stopping)
-                if not self._waiting:
-                    return []
-                count = min(len(self._waiting), self._largest_batch)
-                items = [self._waiting.popleft() for _ in range(count)]
-                batch = [item for item in items if item.future.set_running_or_notify_cancel()]
-                self._leave([item for item in items if item.future.cancelled()])
-                if batch:
-                    return batch
+            items = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest_batch))]
+            batch = [item for item in items if item.future.set_running_or_notify_cancel()]
+            self._leave([item for item in items if item.future.cancelled()])
+            return batch
+
+    def _write_here(self, verb: Verb, request: Any, size_bytes: int) -> Future[Any] | None:
+        """The settled future of a request written in the caller's thread; None when it has to be handed over."""
+        if not self._callers_write or not self._turn.acquire(blocking=False):
+            return None
+        try:
+            item = _Item(verb, request, size_bytes)
+            with self._changed:
+                if self._waiting or not self.ready():
+                    return None
+                self._requests += 1
+                self._bytes += size_bytes
+            self._settle([item])
+            return item.future
+        finally:
+            self._turn.release()
+
+    def _settle(self, batch: list[_Item]) -> None:
+        """Write a batch and tell everybody how it ended; whoever holds the turn does."""
+        began = time.monotonic()
+        try:
+            self._work(batch)
+        except BaseException as error:  # noqa: BLE001 - the writer outlives everything that one batch can do to it
+            log.error("writer.batch_failed", requests=len(batch), error=type(error).__name__, at=_place(error))
+            for item in batch:
+                item.error = item.error or error
+        self._batch_requests.add(len(batch))
+        self._batch_seconds.add(time.monotonic() - began)
+        self._release(batch)
 
     def _release(self, batch: list[_Item]) -> None:
         with self._changed:
@@ -305,7 +337,7 @@ class Writer:
             self._database.ids.top_up()
             try:
                 with self._database.write() as tx:
-                    self._database.lock_keys(tx, [key for item in batch for key in item.verb.keys(item.request)])
+                    self._database.lock_keys(tx, (key for item in batch for key in item.verb.keys(item.request)))
                     for group in _by_verb(batch):
                         _run_group(tx, group)
                 return
