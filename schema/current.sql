@@ -326,7 +326,6 @@ CREATE TABLE performed_links (
 );
 CREATE INDEX ix_performed_links_order_id ON performed_links (order_id);
 CREATE INDEX ix_performed_links_performed_step_id ON performed_links (performed_step_id);
-CREATE INDEX ix_performed_links_step_id ON performed_links (step_id);
 
 -- Stations a step is planned on; none: open.
 CREATE TABLE scheduled_stations (
@@ -381,7 +380,6 @@ CREATE TABLE step_events (
     CONSTRAINT fk_step_events_instance_id FOREIGN KEY(instance_id) REFERENCES instances (id)
 );
 CREATE INDEX ix_step_events_order_id ON step_events (order_id);
-CREATE INDEX ix_step_events_step_id ON step_events (step_id);
 
 -- The issuer of identifiers whose sender names none.
 INSERT INTO issuers (id, namespace, universal_id, universal_type) VALUES (0, '', '', '');

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Mapping
 from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
@@ -37,6 +38,8 @@ class Instant(TypeDecorator[datetime]):
         return None if value is None else datetime.fromisoformat(value)
 
 
+_EMPTY: Mapping[str, type[Any]] = {"{}": dict, "[]": list}
+_of_json = json.JSONDecoder().raw_decode
 _as_json = json.JSONEncoder(ensure_ascii=False, sort_keys=True).encode
 
 
@@ -50,7 +53,7 @@ class Json(TypeDecorator[Any]):
         return None if value is None else _as_json(value)
 
     def process_result_value(self, value: str | None, dialect: Dialect) -> Any:
-        return None if value is None else json.loads(value)
+        return None if value is None else _EMPTY[value]() if value in _EMPTY else _of_json(value)[0]
 
 
 def label(length: int) -> TypeEngine[str]:

@@ -100,8 +100,7 @@ class Database:
         finally:
             if mine:
                 self._turn.release()
-        self.backend.readers.dispose()
-        self.backend.writers.dispose()
+        self.backend.close()
 
     def _connection(self) -> Connection:
         if self._kept is not None and self.backend.heard(self._kept) and not _alive(self._kept):

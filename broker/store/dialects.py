@@ -19,7 +19,7 @@ from sqlalchemy.pool import NullPool, QueuePool
 
 from broker.errors import SettingsError
 from broker.store.prepared import KEPT_STATEMENTS
-from broker.store.write_lock import write_lock
+from broker.store.write_lock import WriteLock
 
 READERS = 8  # connections: readers hold one for a few milliseconds only
 STATEMENT_SECONDS = 60.0  # PostgreSQL gives up a statement after this
@@ -54,6 +54,7 @@ class Backend(Protocol):
     lift_limits       for this transaction, statements may take as long as migrations do
     heard             True when a kept connection holds unread bytes of the server: most likely it was cut
     present           False when the database is visibly gone
+    close             gives back what it keeps open
     """
 
     name: str
@@ -74,6 +75,8 @@ class Backend(Protocol):
     def heard(self, connection: Connection) -> bool: ...
 
     def present(self) -> bool: ...
+
+    def close(self) -> None: ...
 
 
 def backend_for(url: str | None, data: Path, lock_seconds: float) -> Backend:
@@ -115,7 +118,7 @@ class SqliteBackend:
     def __init__(self, path: Path, lock_seconds: float) -> None:
         self.path = path
         self.where: Mapping[str, object] = {"file": path}
-        self._lock_path = path.with_name("write.lock")
+        self._lock = WriteLock(path.with_name("write.lock"))
         url = URL.create("sqlite", database=str(path))
         arguments = {
             "isolation_level": None,
@@ -139,7 +142,7 @@ class SqliteBackend:
         event.listen(self.writers, "begin", _begin_immediate)
 
     def queue(self, limit_seconds: float) -> AbstractContextManager[None]:
-        return write_lock(self._lock_path, limit_seconds)
+        return self._lock.held(limit_seconds)
 
     def prepare(self) -> None:
         # On the driver's own connection: SQLite changes the mode only outside a transaction.
@@ -165,6 +168,10 @@ class SqliteBackend:
 
     def present(self) -> bool:
         return self.path.exists()
+
+    def close(self) -> None:
+        _dispose(self)
+        self._lock.close()
 
 
 def _set_up_reader(connection: sqlite3.Connection, _record: object) -> None:
@@ -250,6 +257,14 @@ class PostgresBackend:
 
     def present(self) -> bool:
         return True
+
+    def close(self) -> None:
+        _dispose(self)
+
+
+def _dispose(backend: Backend) -> None:
+    backend.readers.dispose()
+    backend.writers.dispose()
 
 
 def _take_bytes(_tx: object, cursor: Any, _sql: object, _values: object, context: Any, _many: object) -> None:

@@ -12,35 +12,67 @@ from pathlib import Path
 from broker.errors import DatabaseUnavailable
 
 
-@contextmanager
-def write_lock(path: Path, limit_seconds: float) -> Iterator[None]:
-    """Hold the lock on `path`; kill -9 frees it.
+class WriteLock:
+    """The lock on one file. Within a process one thread at a time may hold it: `Database` gives the turn.
 
-    SQLite's own busy handler sleeps and looks again, so a busy writer starves a quiet one. The kernel wakes who waits.
-    Each turn opens the file anew: who gave up waiting can then never let go of a lock that somebody else has taken.
-
-    raises  DatabaseUnavailable after limit_seconds, or when the file cannot be opened
+    SQLite's own busy handler sleeps and looks again, so a busy writer starves a quiet one. The kernel wakes who waits,
+    and frees the lock of who is killed.
     """
-    descriptor = _take(path, limit_seconds)
-    try:
-        yield
-    finally:
-        os.close(descriptor)
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+        self._kept: int | None = None
+        self._is_held = False
+
+    @contextmanager
+    def held(self, limit_seconds: float) -> Iterator[None]:
+        """raises  DatabaseUnavailable after limit_seconds, or when the file cannot be opened"""
+        descriptor = self._open_kept()
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            with self._waited_for(limit_seconds):
+                yield
+            return
+        except OSError as error:
+            raise DatabaseUnavailable("the file system of the database takes no locks", cause=error.strerror) from error
+        self._is_held = True
+        try:
+            yield
+        finally:
+            self._is_held = False
+            fcntl.flock(descriptor, fcntl.LOCK_UN)
+
+    def close(self) -> None:
+        """A file that a thread still holds is left to the end of the process."""
+        if self._kept is not None and not self._is_held:
+            os.close(self._kept)
+            self._kept = None
+
+    def _open_kept(self) -> int:
+        """The file as it lies there: one that was deleted would be locked by us alone."""
+        if self._kept is not None and not os.fstat(self._kept).st_nlink:
+            self.close()
+        if self._kept is None:
+            self._kept = _opened(self._path)
+        return self._kept
+
+    @contextmanager
+    def _waited_for(self, limit_seconds: float) -> Iterator[None]:
+        # Opened anew: who gave up waiting can then never let go of a lock that somebody else has taken.
+        descriptor = _opened(self._path)
+        _Waiter(descriptor).result(limit_seconds)
+        try:
+            yield
+        finally:
+            os.close(descriptor)
 
 
-def _take(path: Path, limit_seconds: float) -> int:
+def _opened(path: Path) -> int:
     try:
-        descriptor = os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
     except OSError as error:
         raise DatabaseUnavailable("the lock file of the database cannot be opened", cause=error.strerror) from error
-    try:
-        fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
-    except BlockingIOError:
-        return _Waiter(descriptor).result(limit_seconds)
-    except OSError as error:
-        os.close(descriptor)
-        raise DatabaseUnavailable("the file system of the database takes no locks", cause=error.strerror) from error
-    return descriptor
 
 
 class _Waiter:
@@ -53,11 +85,11 @@ class _Waiter:
         self._given_up = False
         threading.Thread(target=self._wait, name="write-lock", daemon=True).start()
 
-    def result(self, limit_seconds: float) -> int:
+    def result(self, limit_seconds: float) -> None:
         self._done.wait(limit_seconds)
         with self._decision:
             if self._done.is_set():
-                return self._descriptor
+                return
             self._given_up = True
         raise DatabaseUnavailable("another process holds the database for too long", limit_seconds=limit_seconds)
 

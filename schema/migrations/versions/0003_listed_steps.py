@@ -20,6 +20,9 @@ INDEXES = {
 def upgrade() -> None:
     for name in INDEXES:
         op.drop_index(name, "scheduled_steps")
+    # Nothing asks by these, and each performed step wrote them.
+    op.drop_index("ix_step_events_step_id", "step_events")
+    op.drop_index("ix_performed_links_step_id", "performed_links")
     comment = "true: not held, and not ended"
     op.add_column(
         "scheduled_steps", sa.Column("listed", sa.Boolean, nullable=False, server_default=sa.false(), comment=comment)
