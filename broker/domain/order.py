@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
 from enum import Enum
 from typing import Any
@@ -48,6 +48,8 @@ class AliasKind(Enum):
     STEP_ID = "step_id"
     PLACER = "placer"
     FILLER = "filler"
+
+    __hash__ = object.__hash__  # names are looked up by the dozen; Enum's own is many times slower
 
 
 Stamps = Mapping[str, str]
@@ -187,6 +189,7 @@ class Forest:
     performed     step id -> id and state of each performed step that moves it
     study_starts  procedure id -> earliest performed start, YYYYMMDDHHMMSS
     issuers       every one that is known, by row
+    elements      step id -> hash of the profile rows that made its encoded elements, and these
     origin        the records as they were loaded: these have a row; None when nothing was loaded
     """
 
@@ -198,6 +201,7 @@ class Forest:
     performed: dict[int, dict[int, PerformedState]] = field(default_factory=dict)
     study_starts: dict[int, str] = field(default_factory=dict)
     issuers: dict[int, Issuer] = field(default_factory=dict)
+    elements: dict[int, tuple[str, bytes]] = field(default_factory=dict)
     origin: Forest | None = None
 
     def is_in_progress(self, step_id: int) -> bool:
@@ -225,6 +229,11 @@ class Facts:
     study_uid: str
     status: str
     study_start: str | None
+
+
+def has_only_moved(before: ScheduledStep, now: ScheduledStep) -> bool:
+    """Nothing that a modality is told of the step is another but its status."""
+    return before is now or replace(before, state=now.state, held=now.held, stamps=now.stamps) == now
 
 
 def order_status(states: list[StepState]) -> str:

@@ -17,8 +17,8 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from hashlib import sha256
-from itertools import accumulate
-from struct import Struct, pack
+from itertools import accumulate, pairwise
+from struct import Struct, pack, unpack_from
 
 from broker.mapping.row import Row
 
@@ -105,6 +105,17 @@ def assemble(layout: Layout, pieces: Sequence[bytes], marks: Sequence[int]) -> b
     offsets = accumulate(map(len, pieces), initial=begin)
     head = HEAD.pack(MAGIC, VERSION, layout.digest, len(pieces), len(marks))
     return b"".join((head, layout.table.pack(*offsets), pack(f"<{len(marks)}H", *marks), *pieces))
+
+
+def cut(layout: Layout, elements: bytes) -> list[bytes]:
+    """The bytes of all slots: what `assemble` joined."""
+    return [elements[begin:end] for begin, end in pairwise(layout.table.unpack_from(elements, HEAD.size))]
+
+
+def marks_of(elements: bytes, table: Struct) -> tuple[int, ...]:
+    """Numbers of the slots that are not ASCII."""
+    count = int.from_bytes(elements[HEAD.size - 2 : HEAD.size], "little")
+    return unpack_from(f"<{count}H", elements, HEAD.size + table.size)
 
 
 def padding_of(vr: str) -> bytes:

@@ -37,6 +37,9 @@ _SCHEDULING = frozenset({
 _DESCRIPTIVE_VRS = frozenset({"LO", "LT", "PN", "SQ", "ST", "UC", "UT"})
 
 
+MOVING_FACTS = frozenset({"status", "study_start"})
+
+
 class RowSet:
     """The rows of a profile, in its order; raises SettingsError where rows do not fit together.
 
@@ -86,6 +89,14 @@ class RowSet:
     def settled(self) -> tuple[Row, ...]:
         """Rows that may have a value though nobody sent one: facts and defaults; those that follow another are last."""
         return tuple(sorted((r for r in self.rows if r.facts or r.default), key=lambda row: bool(row.follows)))
+
+    @cached_property
+    def moving(self) -> tuple[Row, ...]:
+        """Those that say a step's status or its study's start, and what follows them or they follow, which is last."""
+        said = {r.key for r in self.rows if r.key == STATUS or any(fact.name in MOVING_FACTS for fact in r.facts)}
+        said |= {row.key for row in self.rows if row.follows in said}
+        said |= {self.by_key[key].follows for key in said if self.by_key[key].follows}
+        return tuple(sorted((self.by_key[key] for key in said), key=lambda row: (bool(row.follows), row.key)))
 
     @cached_property
     def layout(self) -> Layout:

@@ -14,7 +14,7 @@ from broker.mapping.convert import Converter
 from broker.mapping.cutting import Cutter
 from broker.mapping.encode import encode_texts, opened, padded
 from broker.mapping.fit import LONG_TEXT, TEXT
-from broker.mapping.layout import BINARY, ELEMENT, HEAD, OPENED_BYTES, Layout, Slot, assemble, element, walk
+from broker.mapping.layout import BINARY, ELEMENT, HEAD, OPENED_BYTES, Layout, Slot, assemble, element, marks_of, walk
 from broker.mapping.parts import Items, Part, Planner, Shape, numbers_of, shape_of, without_filling
 from broker.mapping.reading import Item, charset_of
 from broker.mapping.row import Row
@@ -60,7 +60,7 @@ class Plan:
             elements = relaid(self._layout, elements)
         cutter = self._cutter if station is None else self._filling
         if elements[14:16] != b"\0\0":
-            marked = self._asked.intersection(_marks(elements, self._table.size))
+            marked = self._asked.intersection(marks_of(elements, self._table))
             if marked:
                 return self._beyond_ascii(cutter, elements, station, marked)
         return self._finished(cutter.cut(elements, self._table, station))
@@ -138,11 +138,6 @@ def _plain_texts(layout: Layout, parts: tuple[Part, ...]) -> Mapping[int, tuple[
     return {
         slot.number: (slot.row.vr, slot.row.tag) for slot in slots if len(slot.row.levels) == 1 and slot.row.vr in TEXT
     }
-
-
-def _marks(elements: bytes, table_bytes: int) -> tuple[int, ...]:
-    count = int.from_bytes(elements[14:16], "little")
-    return unpack_from(f"<{count}H", elements, HEAD.size + table_bytes)
 
 
 def relaid(layout: Layout, elements: bytes) -> bytes:

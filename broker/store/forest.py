@@ -108,6 +108,7 @@ def _load_steps(tx: Connection, forest: Forest, chosen: Mapping[str, Any]) -> No
         stations[step_id].append(ae_title)
     for row in _steps.rows(tx, chosen):
         forest.steps[row.id] = _step(row, tuple(stations[row.id]))
+        forest.elements[row.id] = (row.rows_hash, row.elements)
 
 
 def _identifier(value: str | None, issuer_id: int | None, known: Mapping[int, Issuer]) -> Identifier | None:
@@ -175,6 +176,8 @@ def _steps(dialect: str) -> Select[Any]:
         s["values"].label("values_"),
         s.generated,
         s.stamps,
+        s.rows_hash,
+        s.elements,
     ).where(is_any(dialect, s.order_id, "ids"))
 
 

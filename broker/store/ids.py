@@ -70,7 +70,7 @@ class Ids:
         raises  IdsExhausted when the block is dry
         """
         with self._lock:
-            block = self._blocks.setdefault(name, _Block())
+            block = self._blocks.get(name) or self._blocks.setdefault(name, _Block())
             number = block.take()
             self._low = self._low or block.is_low
             if number is None:

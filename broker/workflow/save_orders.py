@@ -10,10 +10,10 @@ from typing import Any
 
 from broker.domain.draft import Draft
 from broker.domain.matching import fold
-from broker.domain.order import Facts, Forest, Order, Patient, RequestedProcedure, ScheduledStep
+from broker.domain.order import Facts, Forest, Order, Patient, RequestedProcedure, ScheduledStep, has_only_moved
 from broker.domain.request import Issuer, Values
 from broker.domain.scheduling import MODALITY, START_DATE, START_TIME, STATION, STATUS, STEP_ID
-from broker.mapping.encode import encode
+from broker.mapping.encode import encode, encode_moved
 from broker.mapping.rows import RowSet
 from broker.store.alarms import raise_alarms
 from broker.store.database import Transaction
@@ -113,8 +113,13 @@ def _columns_of(
     rows: RowSet, last: _Last, known: Mapping[int, ScheduledStep], step: ScheduledStep
 ) -> Mapping[str, Any]:
     tree = last.tree(step)
-    elements = {"elements": encode(rows, values_of(tree), facts_of(tree)), "rows_hash": rows.hash}
-    return elements if step.id in known and not last.is_renamed(step) else {**found_by(tree), **elements}
+    values, facts = values_of(tree), facts_of(tree)
+    if step.id not in known or last.is_renamed(step):
+        return {**found_by(tree), "elements": encode(rows, values, facts), "rows_hash": rows.hash}
+    made_by, elements = last.elements.get(step.id, ("", b""))
+    if made_by == rows.hash and has_only_moved(known[step.id], step):
+        return {"elements": encode_moved(rows, elements, values, facts)}
+    return {"elements": encode(rows, values, facts), "rows_hash": rows.hash}
 
 
 class _Last:
@@ -122,6 +127,7 @@ class _Last:
 
     def __init__(self, drafts: Sequence[Draft]) -> None:
         self._drafts = drafts
+        self.elements = drafts[0].forest.elements
         self.patients: dict[int, Patient] = {}
         self.orders: dict[int, Order] = {}
         self.procedures: dict[int, RequestedProcedure] = {}

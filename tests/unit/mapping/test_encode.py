@@ -11,8 +11,8 @@ from hypothesis import strategies as st
 
 from broker.domain.order import Facts
 from broker.domain.request import NO_ISSUER, Issuer
-from broker.mapping.encode import encode
-from broker.mapping.row import Row, RowSpec, build_row
+from broker.mapping.encode import encode, encode_moved
+from broker.mapping.row import STATUS, Row, RowSpec, build_row
 from broker.mapping.rows import RowSet
 from broker.mapping.splice import value_of
 from tests.unit.mapping.plain_encode import PlainEncoder
@@ -71,7 +71,9 @@ ODD_ROWS = RowSet([
     build_row("RescaleSlope", RowSpec()),
     build_row("RecommendedDisplayFrameRateInFloat", RowSpec()),
     build_row("NumberOfFrames", RowSpec(default="12")),
-    build_row("LongCodeValue", RowSpec()),
+    build_row("LongCodeValue", RowSpec(source=("@status",))),
+    build_row("ReferencedPatientSequence.ReferencedSOPInstanceUID", RowSpec(source=("@study_start",), returns="1C")),
+    build_row("CommentsOnTheScheduledProcedureStep", RowSpec(default="é", follows="StudyDate")),
 ])  # fmt: skip
 """Rows beside the shipped ones: sequences in sequences, some always open; defaults, numbers."""
 
@@ -114,3 +116,15 @@ def test_any_values_have_the_stored_form_that_is_made_slot_by_slot(
     values = data.draw(some_values(rows))
 
     assert encode(rows, values, facts) == PlainEncoder(rows, values, facts).stored_form()
+
+
+@pytest.mark.parametrize("rows", [ROWS, ODD_ROWS], ids=["shipped", "odd"])
+@given(st.data(), SOME_FACTS, st.sampled_from(["STARTED", "DISCONTINUED"]), st.sampled_from([None, "20250101000000"]))
+def test_a_step_that_only_moved_has_the_stored_form_that_it_would_have_anyway(
+    rows: RowSet, data: st.DataObject, facts: Facts, status: str, study_start: str | None
+) -> None:
+    values = data.draw(some_values(rows))
+    later = replace(facts, status=status, study_start=study_start or facts.study_start)
+    moved = values | {STATUS: status} if data.draw(st.booleans()) else values
+
+    assert encode_moved(rows, encode(rows, values, facts), moved, later) == encode(rows, moved, later)
