@@ -64,25 +64,31 @@ class PerformedService:
         if len(content) > MOST_BYTES:
             yield Reply(Status.RESOURCE_LIMITATION, comment="the dataset is too large")
             return
-        yield self._create(request, content) if request.command is Command.N_CREATE else self._set(request, content)
+        record = self._create if request.command is Command.N_CREATE else self._set
+        verdict, faults = record(request, content)
+        try:
+            yield _reply(verdict, request, faults)
+        finally:
+            # When the answer has left: a modality does not wait for our log.
+            _tell(verdict, request, faults)
 
-    def _create(self, request: Request, content: bytes) -> Reply:
+    def _create(self, request: Request, content: bytes) -> tuple[Verdict, Faults]:
         dataset = read_attributes(content, request.context.transfer_syntax)
         faults = faults_of_create(dataset)
         if faults.verdict:
-            return _reply(faults.verdict, request, faults)
-        return self._record(request, read_create(dataset, self._message(request, content)))
+            return faults.verdict, faults
+        return self._record(read_create(dataset, self._message(request, content))), faults
 
-    def _set(self, request: Request, content: bytes) -> Reply:
+    def _set(self, request: Request, content: bytes) -> tuple[Verdict, Faults]:
         dataset = read_attributes(content, request.context.transfer_syntax)
         faults = faults_of_set(dataset)
         if faults.verdict:
-            return _reply(faults.verdict, request, faults)
+            return faults.verdict, faults
         if absent := left_out(dataset):
             log.info("performed.incomplete", sop_instance_uid=request.sop_instance_uid, absent=absent)
         if fixed := not_settable(dataset):
             log.info("performed.not_settable", sop_instance_uid=request.sop_instance_uid, ignored=fixed)
-        return self._record(request, read_set(dataset, self._message(request, content)))
+        return self._record(read_set(dataset, self._message(request, content))), faults
 
     def _message(self, request: Request, content: bytes) -> PerformedMessage:
         return PerformedMessage(
@@ -93,16 +99,13 @@ class PerformedService:
             received_at=self.clock.now(),
         )
 
-    def _record(self, request: Request, wanted: PerformedCreate | PerformedSet) -> Reply:
+    def _record(self, wanted: PerformedCreate | PerformedSet) -> Verdict:
         size_bytes = len(wanted.message.dataset) + 4096
         answer: PerformedAnswer = self.writer.ask(self.verb, wanted, size_bytes, self.wait_seconds)
-        return _reply(answer.verdict, request, Faults())
+        return answer.verdict
 
 
 def _reply(verdict: Verdict, request: Request, faults: Faults) -> Reply:
-    log.info("performed.answered", command=request.command.name, verdict=verdict.name.lower(),
-             sop_instance_uid=request.sop_instance_uid, calling_ae_title=request.peer.calling_ae_title,
-             tags=[f"{tag:08X}" for tag in faults.tags])  # fmt: skip
     return Reply(
         STATUS_OF[verdict],
         comment="" if verdict is Verdict.RECORDED else verdict.value,
@@ -110,3 +113,9 @@ def _reply(verdict: Verdict, request: Request, faults: Faults) -> Reply:
         offending=faults.tags,
         sop_instance_uid=request.sop_instance_uid,
     )
+
+
+def _tell(verdict: Verdict, request: Request, faults: Faults) -> None:
+    log.info("performed.answered", command=request.command.name, verdict=verdict.name.lower(),
+             sop_instance_uid=request.sop_instance_uid, calling_ae_title=request.peer.calling_ae_title,
+             tags=[f"{tag:08X}" for tag in faults.tags])  # fmt: skip

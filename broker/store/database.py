@@ -64,7 +64,7 @@ class Database:
         try:
             with self.backend.queue(max(0.0, give_up_at - time.monotonic())), _translated():
                 connection = self._connection()
-                with connection.begin():
+                with self.backend.transaction(connection):
                     yield connection
                 self._doubtful = False
         except DatabaseUnavailable:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import select
 import sqlite3
-from collections.abc import Iterable, Mapping
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterable, Iterator, Mapping
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from enum import Enum
 from hashlib import blake2b
 from pathlib import Path
@@ -48,6 +48,7 @@ class Backend(Protocol):
     where             what it is, for an operator who must find it; never a password
     readers, writers  engines; readers are pooled, read-only and outside transactions
     queue             context in which a write transaction runs; may wait limit_seconds, raises DatabaseUnavailable
+    transaction       begun at once; committed at the end, rolled back by an exception
     prepare           once at opening, in the queue
     lock_keys         held until the transaction ends; no two transactions hold the same key
     lock_everything   the same for all keys
@@ -63,6 +64,8 @@ class Backend(Protocol):
     writers: Engine
 
     def queue(self, limit_seconds: float) -> AbstractContextManager[None]: ...
+
+    def transaction(self, connection: Connection) -> AbstractContextManager[object]: ...
 
     def prepare(self) -> None: ...
 
@@ -139,10 +142,24 @@ class SqliteBackend:
         self.writers = create_engine(url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
         event.listen(self.readers, "connect", _set_up_reader)
         event.listen(self.writers, "connect", _set_up_writer)
-        event.listen(self.writers, "begin", _begin_immediate)
 
     def queue(self, limit_seconds: float) -> AbstractContextManager[None]:
         return self._lock.held(limit_seconds)
+
+    @contextmanager
+    def transaction(self, connection: Connection) -> Iterator[None]:
+        # By the driver itself, as most of what stands between (`prepared`); what SQLAlchemy is asked joins in.
+        driver = connection.connection.driver_connection
+        # One that reads first and writes later would fail at once when somebody wrote in between.
+        driver.execute("BEGIN IMMEDIATE")  # type: ignore[union-attr]
+        try:
+            yield
+            connection.commit()
+            driver.commit()  # type: ignore[union-attr]
+        except BaseException:
+            connection.rollback()
+            driver.rollback()  # type: ignore[union-attr]
+            raise
 
     def prepare(self) -> None:
         # On the driver's own connection: SQLite changes the mode only outside a transaction.
@@ -188,11 +205,6 @@ def _set_up_writer(connection: sqlite3.Connection, _record: object) -> None:
     connection.execute(f"PRAGMA journal_size_limit={WAL_BYTES}")
 
 
-def _begin_immediate(connection: Connection) -> None:
-    # A transaction that reads first and writes later would fail at once when somebody wrote in between.
-    connection.connection.cursor().execute("BEGIN IMMEDIATE")
-
-
 class PostgresBackend:
     """PostgreSQL by psycopg 3. Every wait has a limit: connecting, statements, locks, a silent network."""
 
@@ -234,6 +246,9 @@ class PostgresBackend:
 
     def queue(self, limit_seconds: float) -> AbstractContextManager[None]:
         return nullcontext()
+
+    def transaction(self, connection: Connection) -> AbstractContextManager[object]:
+        return connection.begin()
 
     def prepare(self) -> None:
         """Nothing to do before the migrations."""

@@ -77,9 +77,24 @@ class _Item:
     verb: Verb
     request: Any
     size_bytes: int
-    future: Future[Any] = field(default_factory=Future)
     answer: Any = None
     error: BaseException | None = None
+
+    def tell(self) -> None:
+        """Tell who waits how it ended."""
+
+
+@dataclass(slots=True, eq=False)
+class _Waiting(_Item):
+    """One that was handed over."""
+
+    future: Future[Any] = field(default_factory=Future)
+
+    def tell(self) -> None:
+        if self.error is not None:
+            self.future.set_exception(self.error)
+        else:
+            self.future.set_result(self.answer)
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +135,7 @@ class Writer:
         self._changed = threading.Condition()
         self._turn = threading.Lock()  # held by the thread that writes
         self._callers_write = database.dialect == "sqlite"
-        self._waiting: deque[_Item] = deque()
+        self._waiting: deque[_Waiting] = deque()
         self._requests = 0
         self._bytes = 0
         self._stopping = False
@@ -163,7 +178,7 @@ class Writer:
         size_bytes  what the request holds in memory
         raises      Busy when the hand-over is full, Stopping
         """
-        item = _Item(verb, request, size_bytes)
+        item = _Waiting(verb, request, size_bytes)
         with self._changed:
             if self._stopping:
                 raise Stopping("the broker is stopping")
@@ -181,7 +196,7 @@ class Writer:
         size_bytes  what they hold in memory together
         """
         share = size_bytes // max(1, len(requests))
-        items = [_Item(verb, request, share) for request in requests]
+        items = [_Waiting(verb, request, share) for request in requests]
         with self._changed:
             if self._stopping:
                 raise Stopping("the broker is stopping")
@@ -202,7 +217,9 @@ class Writer:
         """
         give_up_at = time.monotonic() + timeout_seconds
         if written := self._write_here(verb, request, size_bytes):
-            return written.result(0)
+            if written.error is not None:
+                raise written.error
+            return written.answer
         while True:
             try:
                 future = self.submit(verb, request, size_bytes)
@@ -245,7 +262,7 @@ class Writer:
             self._changed.wait_for(lambda: self._waiting or self._stopping)
             return bool(self._waiting)
 
-    def _take(self) -> list[_Item]:
+    def _take(self) -> list[_Waiting]:
         """What waits and was not withdrawn, as far as one batch goes."""
         with self._changed:
             items = [self._waiting.popleft() for _ in range(min(len(self._waiting), self._largest_batch))]
@@ -253,8 +270,8 @@ class Writer:
             self._leave([item for item in items if item.future.cancelled()])
             return batch
 
-    def _write_here(self, verb: Verb, request: Any, size_bytes: int) -> Future[Any] | None:
-        """The settled future of a request written in the caller's thread; None when it has to be handed over."""
+    def _write_here(self, verb: Verb, request: Any, size_bytes: int) -> _Item | None:
+        """Write a request in the caller's thread; None when it has to be handed over."""
         if not self._callers_write or not self._turn.acquire(blocking=False):
             return None
         try:
@@ -265,11 +282,11 @@ class Writer:
                 self._requests += 1
                 self._bytes += size_bytes
             self._settle([item])
-            return item.future
+            return item
         finally:
             self._turn.release()
 
-    def _settle(self, batch: list[_Item]) -> None:
+    def _settle(self, batch: Sequence[_Item]) -> None:
         """Write a batch and tell everybody how it ended; whoever holds the turn does."""
         began = time.monotonic()
         try:
@@ -282,15 +299,12 @@ class Writer:
         self._batch_seconds.add(time.monotonic() - began)
         self._release(batch)
 
-    def _release(self, batch: list[_Item]) -> None:
+    def _release(self, batch: Sequence[_Item]) -> None:
         with self._changed:
             self._leave(batch)
             self._failed += sum(1 for item in batch if item.error is not None)
         for item in batch:
-            if item.error is not None:
-                item.future.set_exception(item.error)
-            else:
-                item.future.set_result(item.answer)
+            item.tell()
 
     def _leave(self, items: Sequence[_Item]) -> None:
         if items:
@@ -307,7 +321,7 @@ class Writer:
             if item.future.set_running_or_notify_cancel():
                 item.future.set_exception(Stopping("the broker is stopping"))
 
-    def _work(self, batch: list[_Item]) -> None:
+    def _work(self, batch: Sequence[_Item]) -> None:
         """Write a batch; when it fails, one by one, so that a bad request costs its neighbours nothing."""
         try:
             self._write(batch)
@@ -330,7 +344,7 @@ class Writer:
                 log.error("writer.request_failed", verb=item.verb.name, error=type(error).__name__, at=_place(error))
                 _fail([item], error)
 
-    def _write(self, batch: list[_Item]) -> None:
+    def _write(self, batch: Sequence[_Item]) -> None:
         """Run the batch in one transaction, again where numbers ran dry or another process was quicker."""
         conflicts = dry = 0
         while True:

@@ -134,7 +134,7 @@ class Exchange:
         self._send_at = now + WRITE_SECONDS
 
     def answer_with(self, replies: Generator[Reply, None, None]) -> None:
-        """Send all replies, the last of which is final. raises Ended"""
+        """Send all replies, the last of which is final; a service tells in its `finally` what has left. raises Ended"""
         with closing(replies):
             for reply in replies:
                 if self._dataset and not self._is_whole:
@@ -147,9 +147,9 @@ class Exchange:
                     self._send()
                     if self._is_whole:
                         self._look()
-        if self._channel.has_more and self._is_whole:
-            self._look()
-        self._send()
+            if self._channel.has_more and self._is_whole:
+                self._look()
+            self._send()
 
     def is_cancelled(self) -> bool:
         """True once a C-CANCEL has come, or nobody listens any more."""
