@@ -10,7 +10,16 @@ from typing import Any
 
 from broker.domain.draft import Draft
 from broker.domain.matching import fold
-from broker.domain.order import Facts, Forest, Order, Patient, RequestedProcedure, ScheduledStep, has_only_moved
+from broker.domain.order import (
+    OPEN,
+    Facts,
+    Forest,
+    Order,
+    Patient,
+    RequestedProcedure,
+    ScheduledStep,
+    has_only_moved,
+)
 from broker.domain.request import Issuer, Values
 from broker.domain.scheduling import MODALITY, START_DATE, START_TIME, STATION, STATUS, STEP_ID
 from broker.mapping.encode import encode, encode_moved
@@ -114,7 +123,8 @@ def _columns_of(
 ) -> Mapping[str, Any]:
     tree = last.tree(step)
     values, facts = values_of(tree), facts_of(tree)
-    if step.id not in known or last.is_renamed(step):
+    # What is finished does not follow what changes above it: it catches up when it is written again.
+    if step.id not in known or known[step.id].state not in OPEN or last.is_renamed(step):
         return {**found_by(tree), "elements": encode(rows, values, facts), "rows_hash": rows.hash}
     made_by, elements = last.elements.get(step.id, ("", b""))
     if made_by == rows.hash and has_only_moved(known[step.id], step):
