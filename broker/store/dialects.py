@@ -158,7 +158,9 @@ class SqliteBackend:
             driver.commit()  # type: ignore[union-attr]
         except BaseException:
             connection.rollback()
-            driver.rollback()  # type: ignore[union-attr]
+            # One that SQLAlchemy gave up, as when Ctrl-C falls into a statement, is closed and so rolled back.
+            if not (connection.invalidated or connection.closed):
+                driver.rollback()  # type: ignore[union-attr]
             raise
 
     def prepare(self) -> None:
