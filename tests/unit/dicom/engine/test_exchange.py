@@ -22,6 +22,7 @@ class QuickPeer:
 
     def __init__(self) -> None:
         self.written: list[bytes] = []
+        self.is_gone = False
 
     @property
     def has_more(self) -> bool:
@@ -31,6 +32,8 @@ class QuickPeer:
         raise Ended
 
     def write(self, buffers: list[bytes]) -> None:
+        if self.is_gone:
+            raise Ended
         self.written += buffers
 
     def look(self) -> list[CommandSet]:
@@ -53,3 +56,37 @@ def test_the_request_after_a_slow_answer_is_no_second_one_before_it(slow: int) -
     Exchange(peer, 3, read_command_set(command_set(0x0020, 1, WORKLIST)), None).answer_with(replies())
 
     assert len(peer.written) == 2
+
+
+@pytest.mark.parametrize("statuses", [(Status.SUCCESS,), (Status.PENDING, Status.SUCCESS)], ids=["one", "two"])
+def test_a_service_tells_what_it_did_when_its_final_reply_has_left(statuses: tuple[Status, ...]) -> None:
+    peer = QuickPeer()
+    left: list[int] = []
+
+    def replies() -> Iterator[Reply]:
+        try:
+            for status in statuses:
+                yield Reply(status)
+        finally:
+            left.append(len(peer.written))
+
+    Exchange(peer, 3, read_command_set(command_set(0x0020, 1, WORKLIST)), None).answer_with(replies())
+
+    assert left == [len(statuses)]
+
+
+def test_a_service_whose_peer_is_gone_ends_all_the_same() -> None:
+    peer = QuickPeer()
+    peer.is_gone = True
+    ended: list[str] = []
+
+    def replies() -> Iterator[Reply]:
+        try:
+            yield Reply(Status.SUCCESS)
+        finally:
+            ended.append("service")
+
+    with pytest.raises(Ended):
+        Exchange(peer, 3, read_command_set(command_set(0x0020, 1, WORKLIST)), None).answer_with(replies())
+
+    assert ended == ["service"]
