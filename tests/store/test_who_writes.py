@@ -141,6 +141,24 @@ def test_what_was_submitted_comes_before_what_is_asked_later(desk: Desk) -> None
     assert desk.loads[1:] == [("writer", ["ann", "bob"])]
 
 
+def test_who_has_written_does_not_overtake_what_was_submitted_meanwhile(database: Database, writer: Writer) -> None:
+    plain = keep_name(database.ids)
+    submitted: list[Future[Any]] = []
+
+    def load(tx: Connection, names: Sequence[str]) -> Any:
+        submitted.append(writer.submit(plain, f"submitted {names[0]}", 1))
+        return plain.load(tx, names)
+
+    database.ids.top_up()
+    pairs = []
+    for number in range(30):
+        writer.ask(keep_name(database.ids, load=load), f"n{number}", 1, WAIT)
+        asked = writer.ask(plain, f"next {number}", 1, WAIT)
+        pairs.append((submitted[-1].result(WAIT), asked))
+
+    assert [pair for pair in pairs if pair[0] > pair[1]] == []
+
+
 def test_a_request_that_was_submitted_is_not_overtaken_for_ever(database: Database, desk: Desk) -> None:
     done = threading.Event()
 
