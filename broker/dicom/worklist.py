@@ -79,7 +79,7 @@ class WorklistService:
 
     def _next(self, plan: Plan, pages: Iterator[list[ListedStep]]) -> list[bytes] | None:
         page = next(pages, None)
-        return None if page is None else [plan.dataset(step.elements, step.station) for step in page]
+        return None if page is None else [plan.dataset(elements, station) for elements, station in page]
 
 
 def _identifier(request: Request) -> bytes:
