@@ -2,7 +2,7 @@
 .DEFAULT_GOAL := help
 VENV := .venv
 WORKERS ?= 2
-FUZZ_EXAMPLES ?= 1000000
+FUZZ_EXAMPLES ?= 300000
 FUZZ_CONVERSATIONS ?= 100000
 SOAK_KILLS ?= 100
 ARGS ?=
@@ -27,11 +27,11 @@ test: $(VENV)/.installed-test ## run every test (some of them: ARGS="tests/unit 
 	@$(VENV)/bin/python -m pytest -n $(WORKERS) $(ARGS)
 
 .PHONY: bench
-bench: $(VENV)/.installed-test ## measure side by side with the peers found here; ratios in build/bench.json (ARGS=--quick)
+bench: $(VENV)/.installed-test ## measure beside wlmscpfs, Orthanc and pynetdicom; ratios in build/bench.json (ARGS=--quick)
 	@$(VENV)/bin/python -m tests.bench $(ARGS)
 
 .PHONY: soak
-soak: $(VENV)/.installed-test ## the long forms: 100 kills under load, 2,000 examples of each made input (an hour)
+soak: $(VENV)/.installed-test ## the long forms: 100 kills under load, a million made streams and states, 2,000 examples of each made input (an hour)
 	@SOAK_KILLS=$(SOAK_KILLS) FUZZ_EXAMPLES=$(FUZZ_EXAMPLES) FUZZ_CONVERSATIONS=$(FUZZ_CONVERSATIONS) $(VENV)/bin/python -m pytest -n $(WORKERS) --timeout 7200 \
 		-m "soak or hypothesis" --hypothesis-profile soak $(ARGS)
 

@@ -86,7 +86,7 @@ def write_response(request: CommandSet, reply: Reply) -> bytes:
         parts.append(_text(_AFFECTED_CLASS, request.sop_class_uid, b"\0"))
     parts.append(_us(_FIELD, request.field | RESPONSE))
     parts.append(_us(_RESPONDED_TO, request.message_id))
-    parts.append(_us(_DATASET_TYPE, DATASET if reply.dataset else NO_DATASET))
+    parts.append(_us(_DATASET_TYPE, DATASET if reply.dataset or reply.datasets else NO_DATASET))
     parts.append(_us(0x0900, reply.status))
     normalized = request.field & NORMALIZED
     if reply.offending and not normalized:

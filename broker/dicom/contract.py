@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
 from enum import IntEnum
 from typing import BinaryIO
@@ -56,10 +56,11 @@ class Request:
 
 @dataclass(frozen=True, slots=True)
 class Reply:
-    """One DIMSE response.
+    """One DIMSE response, or many pending ones that differ in nothing but their datasets.
 
     status            (0000,0900)
     dataset           encoded in the context's transfer syntax; None for none
+    datasets          those of many responses, each one's own; then `dataset` is None
     comment           (0000,0902), at most 64 characters, no patient data
     error_id          (0000,0903)
     offending         tags for (0000,0901), or attributes for 0120H/0106H's lists
@@ -72,6 +73,7 @@ class Reply:
     error_id: int | None = None
     offending: tuple[int, ...] = ()
     sop_instance_uid: str = ""
+    datasets: Sequence[bytes] = ()
 
 
 Service = Callable[[Request], Iterator[Reply]]

@@ -45,11 +45,9 @@ class WorklistService:
         calling = request.peer.calling_ae_title
         answers = 0
         for status, page in self._pages(request, calling):
-            for dataset in page:
-                if request.cancelled():
-                    break
-                answers += 1
-                yield Reply(status, dataset)
+            if page and not request.cancelled():
+                answers += len(page)
+                yield Reply(status, datasets=page)
         cancelled = request.cancelled()
         log.info(
             "dicom.worklist",
@@ -81,7 +79,7 @@ class WorklistService:
 
     def _next(self, plan: Plan, pages: Iterator[list[ListedStep]]) -> list[bytes] | None:
         page = next(pages, None)
-        return None if page is None else [plan.dataset(step.elements, step.station) for step in page]
+        return None if page is None else [plan.dataset(elements, station) for elements, station in page]
 
 
 def _identifier(request: Request) -> bytes:

@@ -33,17 +33,27 @@ class _Block:
     def __init__(self) -> None:
         self.size = FIRST_BLOCK
         self.left = 0
+        self.ran_dry = False
         self._numbers: Iterator[int] = iter(())
 
     def take(self) -> int | None:
         number = next(self._numbers, None)
-        if number is not None:
+        if number is None:
+            self.ran_dry = True
+        else:
             self.left -= 1
         return number
 
     def add(self, numbers: range) -> None:
         self._numbers = chain(self._numbers, numbers)
         self.left += len(numbers)
+        self.ran_dry = False
+        self.size = max(len(numbers), min(2 * len(numbers), LARGEST_BLOCK))
+
+    @property
+    def wanted(self) -> int:
+        """Numbers of its next refill; however many find it dry, it grows once."""
+        return self.size * DRY_FACTOR if self.ran_dry else self.size
 
     @property
     def is_low(self) -> bool:
@@ -74,7 +84,6 @@ class Ids:
             number = block.take()
             self._low = self._low or block.is_low
             if number is None:
-                block.size *= DRY_FACTOR
                 raise IdsExhausted("no numbers left in the block", name=name)
             return number
 
@@ -99,16 +108,19 @@ class Ids:
         with self._refill:
             with self._lock:
                 self._low = False
-                low = {name: block.size for name, block in self._blocks.items() if block.is_low}
+                low = {name: block.wanted for name, block in self._blocks.items() if block.is_low}
             if not low:
                 return
-            with self._database.write() as tx:
-                ends = {name: reserve(tx, name, size) for name, size in low.items()}
+            try:
+                with self._database.write() as tx:
+                    ends = {name: reserve(tx, name, size) for name, size in low.items()}
+            except BaseException:
+                self._low = True
+                raise
             with self._lock:
                 for name, size in low.items():
                     block = self._blocks[name]
                     block.add(range(ends[name] - size, ends[name]))
-                    block.size = max(block.size, min(2 * size, LARGEST_BLOCK))
                     self._low = self._low or block.is_low
 
 

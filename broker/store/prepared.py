@@ -37,7 +37,7 @@ class Prepared:
         driver = tx.connection.driver_connection
         try:
             found = driver.execute(made.sql, made.parameters(values or {})).fetchall()  # type: ignore[union-attr]
-        except Exception as error:
+        except tx.dialect.loaded_dbapi.Error as error:
             raise _named(tx, error) from error
         return made.made(found)
 
@@ -70,7 +70,7 @@ def write(tx: Connection, statement: Executable, rows: Sequence[Mapping[str, Any
             driver.execute(made.sql, made.parameters(rows[0]))  # type: ignore[union-attr]
         else:
             driver.cursor().executemany(made.sql, [made.parameters(row) for row in rows])  # type: ignore[union-attr]
-    except Exception as error:
+    except tx.dialect.loaded_dbapi.Error as error:
         raise _named(tx, error) from error
 
 
@@ -143,12 +143,10 @@ def _converters(all_of_them: Iterable[Converter | None]) -> list[tuple[int, Conv
     return [(place, convert) for place, convert in enumerate(all_of_them) if convert is not None]
 
 
-def _named(tx: Connection, error: Exception) -> Exception:
+def _named(tx: Connection, error: Any) -> Exception:
     """The driver's error as SQLAlchemy would raise it, without values."""
     dialect = tx.dialect
     errors = dialect.loaded_dbapi.Error
-    if not isinstance(error, errors):
-        return error
     lost = dialect.is_disconnect(error, tx.connection.driver_connection, None)
     named: Exception = DBAPIError.instance(
         None, None, error, errors, hide_parameters=True, connection_invalidated=lost, dialect=dialect

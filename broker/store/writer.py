@@ -178,17 +178,7 @@ class Writer:
         size_bytes  what the request holds in memory
         raises      Busy when the hand-over is full, Stopping
         """
-        item = _Waiting(verb, request, size_bytes)
-        with self._changed:
-            if self._stopping:
-                raise Stopping("the broker is stopping")
-            if self._full(size_bytes):
-                raise Busy("too many requests wait to be written", waiting=self._requests, bytes=self._bytes)
-            self._requests += 1
-            self._bytes += size_bytes
-            self._waiting.append(item)
-            self._changed.notify_all()
-        return item.future
+        return self.submit_together(verb, [request], size_bytes)[0]
 
     def submit_together(self, verb: Verb, requests: Sequence[Any], size_bytes: int) -> list[Future[Any]]:
         """Hand several requests over that belong into one batch; as submit, for all or none of them.

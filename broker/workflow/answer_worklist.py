@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
 from broker.domain.matching import START, matches, with_known_stations
 from broker.domain.order import LISTED, StepState
@@ -20,11 +19,8 @@ PAGE_STEPS = 100
 """Steps read at once: a large answer lets small ones pass between its pages."""
 
 
-class ListedStep(NamedTuple):
-    """A step of the answer. station: what an open step names as its station; None: it has stations of its own."""
-
-    elements: bytes
-    station: str | None
+ListedStep = tuple[bytes, str | None]
+"""A step of the answer: its elements, and what an open one names as its station; None: it has stations of its own."""
 
 
 def answer_worklist(
@@ -51,7 +47,7 @@ def answer_worklist(
             # Pages are no snapshot: a step that is moved to a later time meanwhile would come twice.
             steps = [step for step in steps if step.id not in sent]
             sent.update(step.id for step in steps)
-        yield [ListedStep(step.elements, query.station if step.any_station else None) for step in steps]
+        yield [(step.elements, query.station if step.any_station else None) for step in steps]
         if not page.full:
             return
         last = page.steps[-1]

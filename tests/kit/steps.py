@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from typing import Any
 
 from sqlalchemy import insert, select
 
@@ -62,9 +63,16 @@ class PlannedStep:
         }
 
 
-def put_steps(database: Database, rows: RowSet, planned: Iterable[PlannedStep], first_id: int = 1) -> None:
-    """Insert steps with ids first_id, first_id + 1 ..., each with an order, a procedure and a patient of its own."""
+def put_steps(
+    database: Database, rows: RowSet, planned: Iterable[PlannedStep], first_id: int = 1, lacking: Collection[str] = ()
+) -> None:
+    """Insert steps with ids first_id, first_id + 1 ..., each with an order, a procedure and a patient of its own.
+
+    lacking  columns of steps that an older database does not have
+    """
     made = [_records(number, step, rows) for number, step in enumerate(planned, first_id)]
+    for one in made:
+        one["scheduled_steps"] = {k: v for k, v in one["scheduled_steps"].items() if k not in lacking}
     with database.write() as tx:
         if tx.execute(select(issuers.c.id).where(issuers.c.id == 0)).first() is None:
             tx.execute(insert(issuers), {"id": 0, "namespace": "", "universal_id": "", "universal_type": ""})
@@ -82,7 +90,7 @@ def forget_steps(database: Database) -> None:
             tx.execute(table.delete())
 
 
-def _records(number: int, step: PlannedStep, rows: RowSet) -> dict[str, object]:
+def _records(number: int, step: PlannedStep, rows: RowSet) -> dict[str, Any]:
     facts = Facts(step.patient_id, NO_ISSUER, (), step.study_uid, step.state, None)
     elements = encode(rows, step.all_values(), facts)
     at = {"created_at": SINCE, "updated_at": SINCE}

@@ -25,7 +25,7 @@ from pynetdicom.presentation import PresentationContext
 from pynetdicom.transport import AssociationServer, AssociationSocket, RequestHandler
 
 from broker.dicom.census import Snapshot
-from broker.dicom.contract import Reply, Service
+from broker.dicom.contract import Reply, Request, Service
 from broker.dicom.dispatch import answer
 from broker.dicom.limits import OFFERED_PDU_BYTES, DicomLimits, PeerRules, RequestsInHand
 from broker.dicom.negotiation import offer_for
@@ -286,7 +286,17 @@ def _replies(
     request = request_of(message, context, association, partial(_gone, association))
     if server.in_hand.stopping:
         return iter([reply_for(Stopping("the broker is stopping"), request.command)])
-    return answer(server.services, request)
+    return _one_by_one(answer(server.services, request), request)
+
+
+def _one_by_one(replies: Iterator[Reply], request: Request) -> Iterator[Reply]:
+    for reply in replies:
+        for dataset in reply.datasets:
+            if request.cancelled():
+                break
+            yield Reply(reply.status, dataset)
+        if not reply.datasets:
+            yield reply
 
 
 def _send(server: StockServer, association: Association, message: Any, context_id: int, reply: Reply) -> None:

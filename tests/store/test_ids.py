@@ -9,8 +9,9 @@ from pathlib import Path
 
 import pytest
 
+from broker.errors import DatabaseUnavailable
 from broker.store.database import Database, open_database
-from broker.store.ids import FIRST_BLOCK, IdsExhausted
+from broker.store.ids import FIRST_BLOCK, IdsExhausted, reserve
 
 
 def test_numbers_begin_at_one_and_follow_each_other(database: Database) -> None:
@@ -79,6 +80,63 @@ def test_threads_share_a_counter(database: Database) -> None:
         thread.join(30)
 
     assert len(taken) == len(set(taken)) == 1200
+
+
+def test_threads_that_find_a_block_dry_at_once_fill_it_once(database: Database) -> None:
+    together = threading.Barrier(40, timeout=30)
+    taken: list[int] = []
+
+    def take() -> None:
+        together.wait()
+        taken.append(database.ids.take("instances"))
+
+    threads = [threading.Thread(target=take) for _ in range(40)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join(30)
+
+    assert len(taken) == len(set(taken)) == 40
+    assert max(taken) < 1000
+
+
+def test_numbers_taken_while_blocks_are_filled_are_never_the_same(database: Database) -> None:
+    names = ("orders", "patients")
+    taken: dict[str, list[int]] = {name: [] for name in names}
+    done = threading.Event()
+
+    def fill() -> None:
+        while not done.is_set():
+            database.ids.top_up()
+
+    def take(first: str, second: str) -> None:
+        for _ in range(150):
+            taken[first].append(database.ids.take(first))
+            taken[second].append(database.ids.take(second))
+
+    filling = threading.Thread(target=fill)
+    taking = [threading.Thread(target=take, args=pair) for pair in (names, names[::-1]) * 3]
+    for thread in (filling, *taking):
+        thread.start()
+    for thread in taking:
+        thread.join(30)
+    done.set()
+    filling.join(30)
+
+    assert [len(set(taken[name])) for name in names] == [900, 900]
+
+
+def test_a_refill_that_fails_is_tried_again(database: Database, database_url: str, tmp_path: Path) -> None:
+    hasty = open_database(database_url, tmp_path, migrate=False, lock_seconds=0.05)
+    with database.write() as tx:
+        reserve(tx, "orders", 1)
+        with pytest.raises(DatabaseUnavailable):
+            hasty.ids.top_up()
+
+    hasty.ids.top_up()
+
+    assert hasty.ids.next("orders") == 2
+    hasty.close()
 
 
 def test_two_processes_never_get_the_same_number(

@@ -8,17 +8,32 @@ import subprocess
 import sys
 import threading
 from collections.abc import Iterator
+from itertools import product
 from pathlib import Path
 
 import pytest
-from sqlalchemy import text
+from alembic import command
+from alembic.config import Config
+from sqlalchemy import select, text
 
 import broker
+from broker.domain.matching import All
+from broker.domain.order import LISTED, StepState
 from broker.errors import BrokerError, DatabaseTooOld, SettingsError
-from broker.store.database import open_database
+from broker.site.profile import load
+from broker.store.database import Database, open_database
+from broker.store.dialects import backend_for
 from broker.store.migrate import newest_revision, revision_of
 from broker.store.schema_files import schema_folder
+from broker.store.tables import scheduled_steps
+from broker.store.worklist import page_of_steps
 from tests.kit.databases import Databases
+from tests.kit.steps import PlannedStep, put_steps
+
+LISTED_BEFORE = text(  # as the second revision has it
+    "SELECT id FROM scheduled_steps"
+    " WHERE held IS NULL AND state NOT IN ('CANCELED', 'COMPLETED', 'DEPARTED', 'DISCONTINUED') ORDER BY start_at, id"
+)
 
 
 @pytest.fixture
@@ -75,6 +90,44 @@ def test_two_first_starts_at_once_do_not_disturb_each_other(empty_url: str, tmp_
 
     assert failures == []
     open_database(empty_url, tmp_path, migrate=False).close()
+
+
+def test_a_database_of_the_second_revision_lists_the_same_steps_after_the_third(empty_url: str, tmp_path: Path) -> None:
+    rows = load(None).rows
+    planned = [
+        PlannedStep(step_id=f"S{number}", state=state.value, held=held, start_at=f"202603021015{number % 3:02d}")
+        for number, (state, held) in enumerate(product(StepState, (None, "no modality", "")))
+    ]
+    older = at_revision(empty_url, tmp_path, "0002")
+    put_steps(older, rows, planned, lacking=["listed"])
+    with older.read() as tx:
+        before = list(tx.execute(LISTED_BEFORE).scalars())
+    older.close()
+
+    database = open_database(empty_url, tmp_path, migrate=True)
+
+    with database.read() as tx:
+        after = [step.id for step in page_of_steps(tx, All(), LISTED, None, 100).steps]
+        kept = tx.execute(select(scheduled_steps).order_by(scheduled_steps.c.id)).all()
+    database.close()
+    assert after == before
+    assert len(after) == len(LISTED)
+    assert [(step.state, step.held) for step in kept] == [(step.state, step.held) for step in planned]
+    assert [step.listed for step in kept] == [
+        step.held is None and StepState(step.state) in LISTED for step in planned
+    ]  # fmt: skip
+
+
+def at_revision(url: str, folder: Path, revision: str) -> Database:
+    """An open database as an older version left it."""
+    database = Database(backend_for(url, folder, 5.0), 5.0)
+    database.backend.prepare()
+    config = Config()
+    config.set_main_option("script_location", str(schema_folder() / "migrations"))
+    with database.write() as tx:
+        config.attributes["connection"] = tx
+        command.upgrade(config, revision)
+    return database
 
 
 def test_migrations_are_found_and_run_from_an_installed_package(tmp_path: Path) -> None:

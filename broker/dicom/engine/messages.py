@@ -142,11 +142,8 @@ class Exchange:
                 self._gather(reply)
                 if not is_pending(reply.status):
                     break  # once the final reply has left, what comes is the next request and not for us
-                is_much = self._size >= WRITE_BYTES or len(self._buffers) >= WRITE_BUFFERS
-                if is_much or time.monotonic() > self._send_at:
-                    self._send()
-                    if self._is_whole:
-                        self._look()
+                if time.monotonic() > self._send_at:
+                    self._send_and_look()
             if self._channel.has_more and self._is_whole:
                 self._look()
             self._send()
@@ -170,30 +167,42 @@ class Exchange:
         return self._dataset is None or self._dataset.is_whole
 
     def _gather(self, reply: Reply) -> None:
-        dataset = reply.dataset
+        """Put a reply's PDUs to those that are to leave; when they are much, they do, but for the final one."""
+        head = self._head(reply)
+        more_follow = is_pending(reply.status)
+        for dataset in reply.datasets or (reply.dataset or b"",):
+            if self._is_cancelled and more_follow:
+                return
+            size = len(dataset)
+            self._size += len(head) + size
+            if not dataset:
+                self._buffers.append(head)
+            elif size <= self._room:
+                self._buffers += (head + data_head(self.context_id, size), dataset)
+            else:
+                self._buffers += (head, *data_pdus(self.context_id, dataset, self._room, command=False))
+            if more_follow and (self._size >= WRITE_BYTES or len(self._buffers) >= WRITE_BUFFERS):
+                self._send_and_look()
+
+    def _head(self, reply: Reply) -> bytes:
+        """The PDUs of a reply's command set; of the usual ones made once for each status."""
         if reply.comment or reply.offending or reply.sop_instance_uid or reply.error_id is not None:
-            head = self._make_head(reply)
-        else:
-            # The usual reply: its command set is made once for each status.
-            known = reply.status if dataset else ~reply.status
-            found = self._heads.get(known)
-            head = self._heads[known] = self._make_head(reply) if found is None else found
-        self._size += len(head)
-        if not dataset:
-            self._buffers.append(head)
-            return
-        self._size += len(dataset)
-        if len(dataset) <= self._room:
-            self._buffers.append(head + data_head(self.context_id, len(dataset)))
-            self._buffers.append(dataset)
-        else:
-            self._buffers.append(head)
-            self._buffers += data_pdus(self.context_id, dataset, self._room, command=False)
+            return self._make_head(reply)
+        known = reply.status if reply.dataset or reply.datasets else ~reply.status
+        found = self._heads.get(known)
+        if found is None:
+            found = self._heads[known] = self._make_head(reply)
+        return found
 
     def _make_head(self, reply: Reply) -> bytes:
         """The PDUs of the command set."""
         command_set = write_response(self.command, reply)
         return b"".join(data_pdus(self.context_id, command_set, self._room, command=True))
+
+    def _send_and_look(self) -> None:
+        self._send()
+        if self._is_whole:
+            self._look()
 
     def _send(self) -> None:
         buffers, self._buffers, self._size = self._buffers, [], 0
