@@ -199,7 +199,9 @@ class Writer:
         return [item.future for item in items]
 
     def ask(self, verb: Verb, request: Any, size_bytes: int, timeout_seconds: float) -> Any:
-        """Hand a request over and wait for its answer; write it here and now where that is allowed and nothing waits.
+        """Hand a request over and wait for its answer.
+
+        Where callers write and nothing waits it is written here and now; the limits of the database hold then.
 
         raises  Busy when the hand-over stays full or the answer does not come in time (a request that the writer has
                 not taken is withdrawn; one that it has taken is waited for as long again), Stopping,
