@@ -255,7 +255,6 @@ CREATE INDEX ix_scheduled_steps_match_patient_id ON scheduled_steps (match_patie
 CREATE INDEX ix_scheduled_steps_match_patient_name ON scheduled_steps (match_patient_name);
 CREATE INDEX ix_scheduled_steps_match_procedure_id ON scheduled_steps (match_procedure_id);
 CREATE INDEX ix_scheduled_steps_match_study_uid ON scheduled_steps (match_study_uid);
-CREATE INDEX ix_scheduled_steps_modality ON scheduled_steps (state, modality, start_at);
 CREATE INDEX ix_scheduled_steps_order_id ON scheduled_steps (order_id);
 CREATE INDEX ix_scheduled_steps_patient ON scheduled_steps (patient_id);
 CREATE INDEX ix_scheduled_steps_start ON scheduled_steps (state, start_at);

@@ -191,7 +191,6 @@ scheduled_steps = Table(
     UniqueConstraint("procedure_id", "step_id"),
     Index("ix_scheduled_steps_patient", "patient_id"),
     Index("ix_scheduled_steps_step_id", "step_id"),
-    Index("ix_scheduled_steps_modality", "state", "modality", "start_at"),
     Index("ix_scheduled_steps_start", "state", "start_at"),
     Index("ix_scheduled_steps_match_patient_id", "match_patient_id"),
     Index("ix_scheduled_steps_match_patient_name", "match_patient_name"),

@@ -56,6 +56,8 @@ from broker.store.tables import scheduled_stations, scheduled_steps
 _STEP = "ScheduledProcedureStepSequence"
 _NAME = "PatientName"
 _TITLE = "station"
+_STATUS = f"{_STEP}.ScheduledProcedureStepStatus"
+_LISTED_STATES = frozenset(state.value for state in LISTED)
 
 COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "PatientID": scheduled_steps.c.match_patient_id,
@@ -65,7 +67,7 @@ COLUMNS: Mapping[str, ColumnElement[Any]] = {
     "StudyInstanceUID": scheduled_steps.c.match_study_uid,
     f"{_STEP}.ScheduledProcedureStepID": scheduled_steps.c.step_id,
     f"{_STEP}.Modality": scheduled_steps.c.modality,
-    f"{_STEP}.ScheduledProcedureStepStatus": scheduled_steps.c.state,
+    _STATUS: scheduled_steps.c.state,
     START: scheduled_steps.c.start_at,
 }
 """Keys that have a column; every other key filters what these left."""
@@ -86,6 +88,7 @@ Shape = tuple[Any, ...]
 ("and" | "or", shapes ...)   ("true",)
 ("=" | "<" | "<=" | ">=" | "like" | "any", key)   compares the key's column with the next value
 ("filled", key)   the column is not empty
+("listed", shape) the same, said of a step that is listed by default: their indexes serve
 ("station", shape of its title, number of modalities)   planned on it, or open and of one of the modalities
 """
 
@@ -175,7 +178,8 @@ class _Parting:
 
     def _plain(self, one: Equals | Like | Between) -> Shape:
         if isinstance(one, Equals):
-            return self._compared("=", one.key, one.value)
+            found = self._compared("=", one.key, one.value)
+            return ("listed", found) if one.key == _STATUS and one.value in _LISTED_STATES else found
         if isinstance(one, Like):
             return self._like(one.key, one.pattern)
         ends = []
@@ -304,6 +308,8 @@ def _clause(dialect: str, shape: Shape, counter: Iterator[int]) -> ColumnElement
         return and_(true(), *parts) if word == "and" else or_(*parts)
     if word == "station":
         return _station(dialect, shape, counter)
+    if word == "listed":
+        return and_(text(LISTED_STEPS), _clause(dialect, shape[1], counter))
     column = _COMPARED[shape[1]]
     if word == "filled":
         return column != text("''")

@@ -20,7 +20,8 @@ INDEXES = {
 def upgrade() -> None:
     for name in INDEXES:
         op.drop_index(name, "scheduled_steps")
-    # Nothing asks by these, and each performed step wrote them.
+    # Nothing asks by these, or others serve as well; and each step that moved wrote them.
+    op.drop_index("ix_scheduled_steps_modality", "scheduled_steps")
     op.drop_index("ix_step_events_step_id", "step_events")
     op.drop_index("ix_performed_links_step_id", "performed_links")
     comment = "true: not held, and not ended"
