@@ -132,7 +132,9 @@ class Writer:
         self._most_requests = most_requests
         self._most_bytes = most_bytes
         self._largest_batch = largest_batch
-        self._changed = threading.Condition()
+        lock = threading.RLock()
+        self._changed = threading.Condition(lock)  # there is work, or none will come
+        self._room = threading.Condition(lock)  # there is room; apart, so that nobody wakes the writer to tell it so
         self._turn = threading.Lock()  # held by the thread that writes
         self._callers_write = database.dialect == "sqlite"
         self._waiting: deque[_Waiting] = deque()
@@ -154,6 +156,8 @@ class Writer:
         with self._changed:
             self._stopping = True
             self._changed.notify_all()
+            self._room.notify_all()
+            self._room.notify_all()
         if self._thread is None:
             self._abandon()
             return
@@ -231,10 +235,8 @@ class Writer:
 
     def wait_for_room(self, timeout_seconds: float, size_bytes: int = 0) -> bool:
         """Wait until submit would take a request of this size; False when the time is over."""
-        with self._changed:
-            return self._changed.wait_for(
-                lambda: self._stopping or not self._full(size_bytes), max(0.0, timeout_seconds)
-            )
+        with self._room:
+            return self._room.wait_for(lambda: self._stopping or not self._full(size_bytes), max(0.0, timeout_seconds))
 
     def _full(self, size_bytes: int) -> bool:
         # A request larger than the bound is taken when it is alone: it could never be taken otherwise.
@@ -302,7 +304,7 @@ class Writer:
         if items:
             self._requests -= len(items)
             self._bytes -= sum(item.size_bytes for item in items)
-            self._changed.notify_all()
+            self._room.notify_all()
 
     def _abandon(self) -> None:
         with self._changed:
