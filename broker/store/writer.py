@@ -157,7 +157,6 @@ class Writer:
             self._stopping = True
             self._changed.notify_all()
             self._room.notify_all()
-            self._room.notify_all()
         if self._thread is None:
             self._abandon()
             return
