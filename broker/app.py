@@ -29,11 +29,13 @@ from broker.site.profile import Site
 from broker.site.profile import load as load_profile
 from broker.store.counts import open_alarms, steps_by_state
 from broker.store.database import Database, Transaction, open_database
+from broker.store.pairing import Pairing, paired_database
 from broker.store.writer import Writer
 from broker.tls import TlsFiles, server_context
 from broker.web.app import WebServer, web_app
 from broker.web.metrics import Sources
 from broker.workflow.keep_message import keep_message_verb
+from broker.workflow.pair_folder import pair_folder
 from broker.workflow.place_order import place_order_verb
 from broker.workflow.reencode_steps import reencode_open_steps
 from broker.workflow.take_instance import sweep_objects
@@ -46,7 +48,7 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 class Broker:
     """One broker on one data folder. `ports` holds what was opened: {"hl7": n, "dicom": n, "http": n}, and
-    "hl7_tls" and "dicom_tls" where they are.
+    "hl7_tls" and "dicom_tls" where they are. `pairing` names folder and database, once started.
 
     dicom_server  the engine of the DICOM door where it is in this process; the tests run its services on another one
     """
@@ -59,6 +61,7 @@ class Broker:
         self.clock = clock or SystemClock()
         self.ports: dict[str, int] = {}
         self.facts: dict[str, str] = {}
+        self.pairing: Pairing | None = None
         self._undo = ExitStack()
 
     def start(self) -> None:
@@ -109,9 +112,14 @@ class Broker:
     def _open_database(self) -> Database:
         settings = self.settings
         database = open_database(
-            settings.database, settings.data, migrate=settings.migrate, lock_seconds=settings.lock_seconds
+            settings.database,
+            settings.data,
+            migrate=settings.migrate,
+            lock_seconds=settings.lock_seconds,
+            identity=paired_database(settings.data),
         )
         self._undo.callback(_within, CUT_SECONDS, database.close)
+        self.pairing = pair_folder(database, settings.data)
         return database
 
     def _prepare(self, site: Site, database: Database, began: float) -> None:

@@ -24,7 +24,8 @@ from broker.data_folder import LOCK, PORTS, database_file, site_file
 from broker.errors import BrokerError, DatabaseTooOld, DatabaseUnavailable, SettingsError
 from broker.settings import Settings, flag_of
 from broker.site.profile import Site, load
-from broker.store.database import open_database
+from broker.store.database import OTHER, OTHER_REMEDY, Database, open_database
+from broker.store.pairing import paired_database
 from broker.tls import TlsFiles, server_context
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
@@ -135,11 +136,23 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", PROBLEM, str(error), "use the version of mwl-broker that made it, or a newer one")
         return
     with closing(database):
+        yield from _pairing(settings, database)
         if database.answers():
             yield Finding("database", OK, f"{database.dialect}, up to date, answers")
         else:
             mend = "see who holds its lock, whether its disk is full, and whether we may write to it"
             yield Finding("database", PROBLEM, f"{database.dialect} does not answer, or cannot be written", mend)
+
+
+def _pairing(settings: Settings, database: Database) -> Iterator[Finding]:
+    """Only what is wrong: a folder that is not paired yet is, at its next start."""
+    try:
+        paired = paired_database(settings.data)
+    except SettingsError as error:
+        yield Finding("data folder", PROBLEM, str(error), "restore identity.json, or run mwl-broker migrate --pair")
+        return
+    if paired not in (None, database.identity):
+        yield Finding("data folder", PROBLEM, OTHER, OTHER_REMEDY)
 
 
 def _serving_doors(settings: Settings, ports: dict[str, int]) -> Iterator[Finding]:

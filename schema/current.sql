@@ -5,6 +5,14 @@
 -- Instants are UTC text (2026-03-02T09:15:00.000000Z), scheduled times are DICOM text (YYYYMMDDHHMMSS),
 -- JSON is text. The numbers of rows come from id_blocks.
 
+-- Which database this is; the identity.json of a data folder names it.
+CREATE TABLE database_identity (
+    row INTEGER NOT NULL,  -- always 1: there is one row
+    identity VARCHAR(36) COLLATE "C" NOT NULL,  -- a random UUID; a copy of the database keeps it
+    made_at VARCHAR(27) COLLATE "C" NOT NULL,  -- when it was given
+    CONSTRAINT pk_database_identity PRIMARY KEY (row)
+);
+
 -- Next free number of each counter; processes take blocks from it.
 CREATE TABLE id_blocks (
     name VARCHAR(40) COLLATE "C" NOT NULL,  -- the counter: a table, or accession, procedure_number, step_number

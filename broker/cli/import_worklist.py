@@ -22,6 +22,7 @@ from broker.data_folder import database_file, site_file
 from broker.settings import Settings
 from broker.site.profile import load
 from broker.store.database import Database, open_database
+from broker.store.pairing import paired_database
 from broker.workflow.import_folder import ImportOrder, ImportReport, files_in, import_folder
 
 OUTCOMES = ("created", "held", "updated", "cancelled", "unchanged", "superseded", "refused", "skipped")
@@ -70,7 +71,9 @@ def _database(settings: Settings, dry_run: bool) -> Iterator[Database]:
         if not dry_run:
             settings.data.mkdir(parents=True, exist_ok=True, mode=0o750)
         url, data = (None, Path(elsewhere)) if dry_run else (settings.database, settings.data)
-        database = open_database(url, data, migrate=True, lock_seconds=settings.lock_seconds)
+        database = open_database(
+            url, data, migrate=True, lock_seconds=settings.lock_seconds, identity=paired_database(data)
+        )
         try:
             yield database
         finally:

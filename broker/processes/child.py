@@ -23,6 +23,7 @@ from broker.processes.door import DicomDoor, build_door
 from broker.processes.handover import Handover
 from broker.processes.report import Report, read_stop
 from broker.store.database import open_database
+from broker.store.pairing import paired_database
 from broker.store.writer import Writer
 
 REPORT_SECONDS = 1.0
@@ -83,7 +84,13 @@ def _serve(handover: Handover, life_line: LifeLine, reports: BinaryIO) -> None:
     settings = handover.settings
     site = handover.site()
     with ExitStack() as undo:
-        database = open_database(settings.database, settings.data, migrate=False, lock_seconds=settings.lock_seconds)
+        database = open_database(
+            settings.database,
+            settings.data,
+            migrate=False,
+            lock_seconds=settings.lock_seconds,
+            identity=paired_database(settings.data),
+        )
         undo.callback(database.close)
         writer = Writer(database, most_requests=settings.writer_requests, most_bytes=settings.writer_bytes)
         writer.start()

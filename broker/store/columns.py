@@ -8,12 +8,36 @@ from datetime import UTC, datetime
 from functools import lru_cache
 from typing import Any
 
-from sqlalchemy import BigInteger, Column, Dialect, ForeignKey, Index, Integer, String, Text, TypeDecorator, text
+from sqlalchemy import (
+    BigInteger,
+    Column,
+    Dialect,
+    ForeignKey,
+    Index,
+    Integer,
+    MetaData,
+    String,
+    Text,
+    TypeDecorator,
+    text,
+)
 from sqlalchemy.types import TypeEngine
 
 LISTED_STEPS = "listed"
 """Steps that the worklist shows by default. SQLite uses a partial index only when its condition stands literally in the
 query, so this very text stands in both. A column of its own, so that a step that starts stays where it is in these."""
+
+
+def conventions() -> MetaData:
+    """Empty metadata in which constraints and indexes are named alike on every database."""
+    return MetaData(
+        naming_convention={
+            "ix": "ix_%(table_name)s_%(column_0_N_name)s",
+            "uq": "uq_%(table_name)s_%(column_0_N_name)s",
+            "fk": "fk_%(table_name)s_%(column_0_N_name)s",
+            "pk": "pk_%(table_name)s",
+        }
+    )
 
 
 @lru_cache(maxsize=64)

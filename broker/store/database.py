@@ -10,10 +10,11 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
-from broker.errors import DatabaseUnavailable
+from broker.errors import DatabaseUnavailable, SettingsError
 from broker.store.dialects import DATABASE_ERRORS, Backend, Fault, backend_for, fault_of
 from broker.store.ids import Ids, reserve
 from broker.store.migrate import prepare
+from broker.store.pairing import identity_of
 
 LOCK_SECONDS = 10.0  # longest wait for a lock, a connection or another writer
 HEALTH_SECONDS = 2.0  # longest wait of a health check
@@ -26,14 +27,16 @@ Transaction = Connection
 class Database:
     """Made by open_database; closed by close.
 
-    dialect  "sqlite" or "postgresql"
-    ids      numbers for new rows
+    dialect   "sqlite" or "postgresql"
+    ids       numbers for new rows
+    identity  which database this is: the UUID in its row of database_identity
     """
 
     def __init__(self, backend: Backend, lock_seconds: float) -> None:
         self.dialect = backend.name
         self.backend = backend
         self.ids = Ids(self)
+        self.identity = ""
         self._lock_seconds = lock_seconds
         self._turn = threading.Lock()
         self._kept: Connection | None = None
@@ -141,20 +144,34 @@ def _translated() -> Iterator[None]:
         raise
 
 
-def open_database(url: str | None, data: Path, *, migrate: bool, lock_seconds: float = LOCK_SECONDS) -> Database:
+def open_database(
+    url: str | None,
+    data: Path,
+    *,
+    migrate: bool,
+    lock_seconds: float = LOCK_SECONDS,
+    identity: str | None = None,
+) -> Database:
     """Open the database and bring its tables up to date.
 
     url           sqlite:////path or postgresql://user@host/name; None: broker.db in the data folder
     migrate       False: refuse a database that lacks migrations
     lock_seconds  longest wait for a lock, a connection or another writer
-    raises        SettingsError (wrong URL, or a database newer than we are), DatabaseTooOld, DatabaseUnavailable
+    identity      the only database that may be opened; None: any. Another one stays as it is
+    raises        SettingsError (wrong URL, another database, or one newer than we are), DatabaseTooOld,
+                  DatabaseUnavailable
     """
     database = Database(backend_for(url, data, lock_seconds), lock_seconds)
     try:
+        if identity is not None and not database.backend.present():
+            raise SettingsError(MISSING, data=data, **database.backend.where, remedy=MISSING_REMEDY)
         with database.backend.queue(lock_seconds), _translated():
             database.backend.prepare()
         with database.write() as tx:
             prepare(tx, database.backend, migrate=migrate)
+            database.identity = identity_of(tx)
+            if identity not in (None, database.identity):
+                raise SettingsError(OTHER, data=data, **database.backend.where, remedy=OTHER_REMEDY)
     except DatabaseUnavailable as error:
         database.close()
         raise DatabaseUnavailable(error.text, **{**database.backend.where, **error.facts}) from error
@@ -162,3 +179,14 @@ def open_database(url: str | None, data: Path, *, migrate: bool, lock_seconds: f
         database.close()
         raise
     return database
+
+
+MISSING = "the database of this data folder is missing"
+MISSING_REMEDY = (
+    "restore it, or name the right --database or --data; to start with an empty one: mwl-broker migrate --pair"
+)
+OTHER = "this data folder belongs to another database"
+OTHER_REMEDY = (
+    "name the right --database or --data; if this folder and this database belong together from now on: "
+    "mwl-broker migrate --pair"
+)

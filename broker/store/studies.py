@@ -164,6 +164,13 @@ def known_paths(tx: Connection, paths: Mapping[int, str]) -> set[str]:
     return found & set(paths.values())
 
 
+def known_uids(tx: Connection, numbers: Iterable[int]) -> dict[int, tuple[str, str]]:
+    """Path and SOP Instance UID of those of the objects that have a row."""
+    of = instances.c
+    query = select(of.id, of.path, of.sop_instance_uid).where(is_any(tx.dialect.name, of.id, "ids"))
+    return {number: (path, uid) for number, path, uid in tx.execute(query, {"ids": many(tx, numbers)})}
+
+
 def numbers_given(tx: Connection) -> int:
     """The lowest number that no object of this database can bear yet."""
     query = select(id_blocks.c.next).where(id_blocks.c.name == instances.name)

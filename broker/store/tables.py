@@ -13,7 +13,6 @@ from sqlalchemy import (
     Index,
     Integer,
     LargeBinary,
-    MetaData,
     PrimaryKeyConstraint,
     Table,
     Text,
@@ -22,16 +21,9 @@ from sqlalchemy import (
     text,
 )
 
-from broker.store.columns import Instant, Json, label, listed_index, own_id, reference
+from broker.store.columns import Instant, Json, conventions, label, listed_index, own_id, reference
 
-metadata = MetaData(
-    naming_convention={
-        "ix": "ix_%(table_name)s_%(column_0_N_name)s",
-        "uq": "uq_%(table_name)s_%(column_0_N_name)s",
-        "fk": "fk_%(table_name)s_%(column_0_N_name)s",
-        "pk": "pk_%(table_name)s",
-    }
-)
+metadata = conventions()
 
 id_blocks = Table(
     "id_blocks",
@@ -44,6 +36,15 @@ id_blocks = Table(
     ),
     Column("next", BigInteger, nullable=False, comment="first number that no process has taken"),
     comment="Next free number of each counter; processes take blocks from it.",
+)
+
+database_identity = Table(
+    "database_identity",
+    metadata,
+    Column("row", Integer, primary_key=True, autoincrement=False, comment="always 1: there is one row"),
+    Column("identity", label(36), nullable=False, comment="a random UUID; a copy of the database keeps it"),
+    Column("made_at", Instant, nullable=False, comment="when it was given"),
+    comment="Which database this is; the identity.json of a data folder names it.",
 )
 
 messages = Table(
