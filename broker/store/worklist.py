@@ -49,8 +49,8 @@ from broker.domain.matching import (
 )
 from broker.domain.order import LISTED, StepState
 from broker.store.columns import LISTED_STEPS
-from broker.store.dialects import AS_BYTES
 from broker.store.one_of import is_any, many
+from broker.store.postgres import AS_BYTES
 from broker.store.tables import scheduled_stations, scheduled_steps
 
 _STEP = "ScheduledProcedureStepSequence"
