@@ -10,48 +10,143 @@ import logging
 import sys
 import threading
 import traceback
-from collections.abc import Mapping, MutableMapping
+from collections.abc import Mapping, MutableMapping, Sequence
 from functools import partial
 from types import TracebackType
 from typing import Any, TextIO
 
 import structlog
 
+from broker.line_writer import LineWriter
+from broker.visible import visible
+
 Event = MutableMapping[str, Any]
 FRAMES = 12
+FLUSH_SECONDS = 0.5
+"""Longest wait for lines at the end of a process."""
 
 
 def configure(form: str, stream: TextIO | None = None, process: int | None = None) -> None:
-    """Send all logs of the process to one stream.
+    """Send all logs of the process to one stream. What cannot be written is dropped and counted; nothing waits for it.
 
     form     "text", "json", or "auto": text on a terminal
     stream   standard error when None
     process  number of this one of several that share the stream, told with each event; None: the main one
     """
     out = stream or sys.stderr
-    as_text = form == "text" or (form == "auto" and out.isatty())
-    text = structlog.dev.ConsoleRenderer(colors=out.isatty())
-    own = {} if process is None else {"process": process}
+    is_terminal = out.isatty()
+    as_text = form == "text" or (form == "auto" and is_terminal)
+    text = structlog.dev.ConsoleRenderer(colors=is_terminal)
     renderer: Any = text if as_text else structlog.processors.JSONRenderer()
+    processors = [
+        *(() if process is None else (partial(_with_facts, {"process": process}),)),
+        structlog.processors.add_log_level,
+        structlog.processors.TimeStamper(fmt="iso", utc=True),
+        without_exception_text,
+        without_control_characters,
+        renderer,
+    ]
+    flush()  # lines of an earlier configuration come before those of this one
+    sink = _Sink(out, processors)
     structlog.configure(
-        processors=[
-            structlog.contextvars.merge_contextvars,
-            partial(_with_facts, own),
-            structlog.processors.add_log_level,
-            structlog.processors.TimeStamper(fmt="iso", utc=True),
-            without_exception_text,
-            renderer,
-        ],
+        processors=[sink.rendered],
         wrapper_class=structlog.make_filtering_bound_logger(logging.INFO),
-        logger_factory=structlog.WriteLoggerFactory(file=out),
+        logger_factory=sink,
         cache_logger_on_first_use=False,
     )
     _route_libraries()
     _route_uncaught()
 
 
+def flush(seconds: float = FLUSH_SECONDS) -> None:
+    """Wait until all lines are written, but not longer: before the process ends."""
+    if (sink := _configured()) is not None:
+        sink.flush(seconds)
+
+
+def lines_lost() -> int:
+    """Lines of this process that could not be written or made."""
+    sink = _configured()
+    return 0 if sink is None else sink.lost
+
+
+def _configured() -> _Sink | None:
+    factory = structlog.get_config()["logger_factory"]
+    return factory if isinstance(factory, _Sink) else None
+
+
+class _Sink:
+    """Where lines go: structlog's logger and the factory of it in one.
+
+    A stream of the operating system gets a LineWriter; one in memory, as tests have, is written to directly.
+    """
+
+    def __init__(self, stream: TextIO, processors: Sequence[structlog.typing.Processor]) -> None:
+        self._stream = stream
+        self._processors = processors
+        descriptor = descriptor_of(stream)
+        self._writer = LineWriter(2 if descriptor is None else descriptor, stream.encoding or "utf-8", self._tell_lost)
+        self._in_memory = descriptor is None
+
+    def __call__(self, *_: Any) -> _Sink:
+        return self
+
+    def rendered(self, logger: Any, method: str, event: Event) -> str:
+        """The line of an event. An event of which none can be made is dropped: it fails nobody's request."""
+        try:
+            made: Any = event
+            for processor in self._processors:
+                made = processor(logger, method, made)
+            return str(made)
+        except structlog.DropEvent:
+            raise
+        except Exception:
+            self._writer.count_lost()
+            raise structlog.DropEvent from None
+
+    def msg(self, line: str) -> None:
+        if not self._in_memory:
+            self._writer.put(line)
+            return
+        try:
+            self._stream.write(line + "\n")
+        except (OSError, ValueError):
+            self._writer.count_lost()
+
+    debug = info = warning = error = critical = msg
+
+    def flush(self, seconds: float) -> None:
+        self._writer.flush(seconds)
+
+    @property
+    def lost(self) -> int:
+        return self._writer.lost
+
+    def _tell_lost(self, lines: int) -> str:
+        return self.rendered(self, "warning", {"event": "log.lines_lost", "lines": lines})
+
+
+def descriptor_of(stream: TextIO) -> int | None:
+    """The descriptor under a stream; None for one in memory."""
+    try:
+        return stream.fileno()
+    except (OSError, ValueError, AttributeError):
+        return None
+
+
 def _with_facts(facts: Mapping[str, Any], logger: Any, method: str, event: Event) -> Event:
-    return {**event, **facts}
+    event.update(facts)
+    return event
+
+
+def without_control_characters(logger: Any, method: str, event: Event) -> Event:
+    """Show what a peer's text would do to a terminal, or to whoever reads lines, as escapes; see `visible`."""
+    for name, value in event.items():
+        if isinstance(value, str):
+            event[name] = visible(value)
+        elif isinstance(value, list | tuple):
+            event[name] = [visible(one) if isinstance(one, str) else one for one in value]
+    return event
 
 
 def without_exception_text(logger: Any, method: str, event: Event) -> Event:
