@@ -35,10 +35,11 @@ from broker.tls import TlsFiles, server_context
 from broker.web.app import WebServer, web_app
 from broker.web.metrics import Sources
 from broker.workflow.keep_message import keep_message_verb
-from broker.workflow.pair_folder import pair_folder
+from broker.workflow.pair_folder import object_files, pair_folder
 from broker.workflow.place_order import place_order_verb
+from broker.workflow.recover_objects import Recovery, clear_parts
 from broker.workflow.reencode_steps import reencode_open_steps
-from broker.workflow.take_instance import sweep_objects
+from broker.workflow.store_instance import store_instance_verb
 
 log = structlog.get_logger()
 
@@ -69,7 +70,6 @@ class Broker:
 
         raises  SettingsError, AlreadyRunning, DatabaseTooOld or another BrokerError; nothing is left open then
         """
-        began = time.time()
         try:
             raise_open_files()
             self.settings.check_ports()
@@ -80,9 +80,11 @@ class Broker:
             site = load_profile(site_file(self.settings))
             tls = self._tls()
             database = self._open_database()
-            self._prepare(site, database, began)
-            self._serve(site, database, folder, tls)
+            files = object_files(self.settings.data)
+            older = self._prepare(site, database, files)
+            writer = self._serve(site, database, folder, tls)
             folder.tell_ports(self.ports)
+            self._recover(Recovery(database, writer, store_instance_verb(site, database.ids), files, self.clock, older))
         except BaseException:
             self.stop()
             raise
@@ -122,12 +124,21 @@ class Broker:
         self.pairing = pair_folder(database, settings.data)
         return database
 
-    def _prepare(self, site: Site, database: Database, began: float) -> None:
-        """What must be true before anybody is served: steps encoded by this profile, no remains of a kill."""
-        log.info("app.steps_encoded_anew", count=reencode_open_steps(database, site, self.clock))
-        sweep_objects(database, ObjectFiles(self.settings.data), began)
+    def _prepare(self, site: Site, database: Database, files: ObjectFiles) -> int:
+        """What must be true before anybody is served: no remains of a kill, steps encoded by this profile.
 
-    def _serve(self, site: Site, database: Database, folder: DataFolder, tls: ssl.SSLContext | None) -> None:
+        returns  the number below which object files are older than this start
+        """
+        older = clear_parts(database, files)
+        log.info("app.steps_encoded_anew", count=reencode_open_steps(database, site, self.clock))
+        return older
+
+    def _recover(self, recovery: Recovery) -> None:
+        """Look after the object files that have no row, beside those who are served."""
+        self._undo.callback(recovery.stop, CUT_SECONDS)
+        recovery.start()
+
+    def _serve(self, site: Site, database: Database, folder: DataFolder, tls: ssl.SSLContext | None) -> Writer:
         settings = self.settings
         writer = Writer(database, most_requests=settings.writer_requests, most_bytes=settings.writer_bytes)
         writer.start()
@@ -153,6 +164,7 @@ class Broker:
             doors.append(door)
             door.start()
             self.ports |= door.ports if isinstance(door, DicomDoor | DicomProcesses) else {door.name: door.port}
+        return writer
 
     def _tls(self) -> ssl.SSLContext | None:
         """The context of the HL7 door's TLS port; the DICOM door makes its own. Tells of certificates that are over.

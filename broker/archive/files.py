@@ -1,48 +1,38 @@
 """Object files: each becomes visible only when it is whole and on disk, and its path never comes from a peer.
 
-A file is written as `.part`, synced, renamed, and its folder synced. What lies where is a row of the database: a file
-without a row was never acknowledged, and the start sweeps it.
+A file is written as `.part`, synced, renamed, and its folder synced. Where an object is kept is a row of the database.
+A file without a row may be all that is left of an image that was acknowledged (the database may be a restored one): a
+start removes `.part` files only, and `workflow/recover_objects` takes the others in again.
 """
 
 from __future__ import annotations
 
 import os
 import re
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from contextlib import suppress
 from dataclasses import dataclass
-from datetime import date
+from datetime import UTC, date, datetime
 from hashlib import sha256
+from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom.dataset import FileMetaDataset
-from pydicom.filebase import DicomBytesIO
-from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID
-
-from broker.errors import StorageFull
+from broker.archive.part10 import FileMeta, head_of, is_whole, read_head
+from broker.errors import BrokerError, StorageFull, UnreadableDataset
 
 CHUNK_BYTES = 1 << 20
 FOLDER = "objects"
+UNCLAIMED = "unclaimed"
+"""Beside the objects: files from there that no image can be made of, for a person to look at."""
+AT_ONCE = 500
+"""Files that are looked up together."""
 STORE = "files"
-"""Name of this store in the rows that say where an object lies."""
-
-IMPLEMENTATION_CLASS_UID = "2.25.163592630451311935738385319230825097890"
-IMPLEMENTATION_VERSION = "MWL-BROKER"
-SWEEP_AT_ONCE = 500
-MOST_ORPHANS = 1_000
-"""Files without a row that a kill can leave are those in hand; more of them are an archive whose rows are lost."""
+"""Name of the store in rows of versions that knew one folder only."""
 
 
-@dataclass(frozen=True, slots=True)
-class FileMeta:
-    """What the File Meta Information says (PS3.10 7.1). peer: calling AE title."""
-
-    sop_class_uid: str
-    sop_instance_uid: str
-    transfer_syntax_uid: str
-    peer: str
+class NumberTaken(BrokerError):
+    """There is a file with this number already; nothing was read or written."""
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,23 +54,27 @@ class WrittenObject:
 
 
 @dataclass(frozen=True, slots=True)
-class Swept:
-    """What the start found.
+class FoundObject:
+    """A whole object file that was found in the folder. kept_at: when the file was written last."""
 
-    parts, orphans  half files and files without a row, removed
-    kept            files without a row that were left: too many to be a kill's
-    """
-
-    parts: int = 0
-    orphans: int = 0
-    kept: int = 0
+    meta: FileMeta
+    written: WrittenObject
+    kept_at: datetime
 
 
 class ObjectFiles:
-    """The object files of one data folder."""
+    """The object files of one data folder.
 
-    def __init__(self, data: Path) -> None:
+    store  name of this folder in rows; several folders may belong to one database
+    """
+
+    def __init__(self, data: Path, store: str = STORE) -> None:
         self._data = data
+        self.store = store
+
+    def is_here(self, store: str) -> bool:
+        """Whether rows with this store name files of this folder."""
+        return store in (self.store, STORE)
 
     def full_path(self, path: str) -> Path:
         return self._data / path
@@ -90,88 +84,157 @@ class ObjectFiles:
 
         number   from a block, never used before; the id of the row to come
         dataset  read once, to its end
-        raises   StorageFull when there is no room or no permission; nothing is left behind
+        raises   NumberTaken before anything is read; StorageFull when there is no room or no permission; nothing is
+                 left behind
         """
         path = f"{FOLDER}/{day:%y/%m/%d}/{number}.dcm"
         final = self._data / path
         part = final.with_name(final.name + ".part")
+        descriptor = self._begin(part, final, path)
         try:
-            _make_folder(final.parent, self._data)
-            offset, length, digest = _write(part, _preamble(meta), dataset)
-            if final.exists():
-                raise FileExistsError(path)
+            offset, length, digest = _write(descriptor, head_of(meta), dataset)
             part.rename(final)
             _sync_folder(final.parent)
         except OSError as error:
             _unlink(part)
-            raise StorageFull("the object cannot be kept", errno=error.errno, path=path) from error
+            raise _no_room(error, path) from error
         except BaseException:
             _unlink(part)
             raise
         return WrittenObject(number, path, length, offset, digest)
 
+    def _begin(self, part: Path, final: Path, path: str) -> int:
+        """A descriptor of the new part; as long as that exists nobody else can come to the final name."""
+        try:
+            _make_folder(final.parent, self._data)
+            try:
+                descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+            except FileExistsError:
+                raise NumberTaken("there is an object with this number", path=path) from None
+        except OSError as error:
+            raise _no_room(error, path) from error
+        if final.exists():
+            os.close(descriptor)
+            _unlink(part)
+            raise NumberTaken("there is an object with this number", path=path)
+        return descriptor
+
     def remove(self, path: str) -> None:
         """Remove a file that has no row; one that is gone already is fine."""
         _unlink(self._data / path)
 
-    def sweep(self, known: Callable[[Mapping[int, str]], set[str]], started_at: float) -> Swept:
-        """Remove what a kill left: `.part` files and files without a row, only older than the start.
+    def has(self, path: str, length: int) -> bool:
+        """Whether there is a file of this length."""
+        try:
+            return (self._data / path).stat().st_size == length
+        except OSError:
+            return False
 
-        The caller holds the locks that keep other writers of this folder away.
+    def clear_parts(self) -> tuple[int, int]:
+        """Remove what was not finished. The caller holds the data folder, so nobody writes meanwhile.
 
-        known       relative paths by file number -> those that have a row
-        started_at  seconds since the epoch; younger files are left alone
+        returns  how many were removed, and the highest number of the whole files, 0 without any
         """
-        parts, wholes = 0, []
-        for file in self._older(started_at):
-            if file.name.endswith(".part"):
-                parts += _unlink(file)
-            else:
-                wholes.append(file)
-        orphans: list[Path] = []
-        for at in range(0, len(wholes), SWEEP_AT_ONCE):
-            some = wholes[at : at + SWEEP_AT_ONCE]
-            held = known({int(file.name.removesuffix(".dcm")): self._relative(file) for file in some})
-            orphans += [file for file in some if self._relative(file) not in held]
-        if len(orphans) > MOST_ORPHANS:
-            return Swept(parts, 0, len(orphans))
-        return Swept(parts, sum(map(_unlink, orphans)))
-
-    def _relative(self, file: Path) -> str:
-        return file.relative_to(self._data).as_posix()
-
-    def _older(self, started_at: float) -> Iterator[Path]:
-        """Files that bear a name of ours, by folder; anything else in the folder is not ours to remove."""
+        parts = highest = 0
         for folder, _, names in os.walk(self._data / FOLDER):
             for name in names:
-                if _OURS.fullmatch(name) and Path(folder, name).stat().st_mtime < started_at:
-                    yield Path(folder, name)
+                if not (match := _OURS.fullmatch(name)):
+                    continue
+                if match[2]:
+                    parts += _unlink(Path(folder, name))
+                else:
+                    highest = max(highest, int(match[1]))
+        return parts, highest
+
+    def whole(self, below: int) -> Iterator[dict[int, str]]:
+        """Paths of the whole files with a lower number than `below`, by number, some at a time, folder by folder."""
+        for folder, folders, names in os.walk(self._data / FOLDER):
+            folders.sort()
+            relative = Path(folder).relative_to(self._data).as_posix()
+            all_of_them = (int(match[1]) for match in map(_OURS.fullmatch, names) if match and not match[2])
+            numbers = sorted(number for number in all_of_them if number < below)
+            for at in range(0, len(numbers), AT_ONCE):
+                yield {number: f"{relative}/{number}.dcm" for number in numbers[at : at + AT_ONCE]}
+
+    def look(self, number: int, path: str) -> FoundObject:
+        """Read what a found file says of itself, and the digest of its dataset.
+
+        raises  UnreadableDataset when it is not a whole Part 10 file; OSError
+        """
+        file = self._data / path
+        meta, offset = read_head(file)
+        if not is_whole(file, offset, meta.transfer_syntax_uid):
+            raise UnreadableDataset("the file is cut short")
+        with file.open("rb", buffering=0) as stream:
+            kept = os.fstat(stream.fileno())
+            stream.seek(offset)
+            digest = sha256()
+            while chunk := stream.read(CHUNK_BYTES):
+                digest.update(chunk)
+        written = WrittenObject(number, path, kept.st_size, offset, digest.hexdigest())
+        return FoundObject(meta, written, datetime.fromtimestamp(kept.st_mtime, UTC))
+
+    def same_dataset(self, one: str, other: str) -> bool:
+        """Whether two files hold the same dataset, byte for byte; False when one of them cannot be read."""
+        try:
+            return _same(*((self._data / path, read_head(self._data / path)[1]) for path in (one, other)))
+        except (OSError, UnreadableDataset):
+            return False
+
+    def renumber(self, path: str, number: int) -> str:
+        """Give a file a number that no file and no row has; returns its new path. raises OSError"""
+        file = self._data / path
+        file.rename(file.with_name(f"{number}.dcm"))
+        _sync_folder(file.parent)
+        return f"{path.rpartition('/')[0]}/{number}.dcm"
+
+    def set_aside(self, path: str) -> str:
+        """Move a file to the unclaimed ones, below its date, and overwrite nothing; returns its new path.
+
+        raises  OSError
+        """
+        file = self._data / path
+        wanted = UNCLAIMED + path.removeprefix(FOLDER)
+        free = next(name for name in _names(wanted) if not os.path.lexists(self._data / name))
+        _make_folder((self._data / free).parent, self._data)
+        file.rename(self._data / free)
+        for folder in ((self._data / free).parent, file.parent):
+            _sync_folder(folder)
+        return free
+
+    def count_unclaimed(self) -> int:
+        return sum(len(names) for _, _, names in os.walk(self._data / UNCLAIMED))
 
 
-_OURS = re.compile(r"[1-9][0-9]{0,18}\.dcm(\.part)?")
+def _names(wanted: str) -> Iterator[str]:
+    yield wanted
+    yield from (f"{wanted}.{number}" for number in count(2))
 
 
-def _preamble(meta: FileMeta) -> bytes:
-    """128 zero bytes, DICM and the File Meta Information (PS3.10 7.1)."""
-    info = FileMetaDataset()
-    info.FileMetaInformationVersion = b"\x00\x01"
-    info.MediaStorageSOPClassUID = UID(meta.sop_class_uid)
-    info.MediaStorageSOPInstanceUID = UID(meta.sop_instance_uid)
-    info.TransferSyntaxUID = UID(meta.transfer_syntax_uid)
-    info.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
-    info.ImplementationVersionName = IMPLEMENTATION_VERSION
-    if meta.peer:
-        info.SourceApplicationEntityTitle = meta.peer
-    out = DicomBytesIO()
-    out.write(bytes(128) + b"DICM")
-    write_file_meta_info(out, info)
-    return out.getvalue()
+def _same(one: tuple[Path, int], other: tuple[Path, int]) -> bool:
+    """Files and where to begin in them."""
+    with one[0].open("rb", buffering=0) as first, other[0].open("rb", buffering=0) as second:
+        first.seek(one[1])
+        second.seek(other[1])
+        while True:
+            chunk = first.read(CHUNK_BYTES)
+            if chunk != second.read(CHUNK_BYTES):
+                return False
+            if not chunk:
+                return True
 
 
-def _write(part: Path, head: bytes, dataset: BinaryIO) -> tuple[int, int, str]:
+_OURS = re.compile(r"([1-9][0-9]{0,14})\.dcm(\.part)?")
+"""Names that we give; any other file in the folder is left alone. Numbers leave room to count on above them."""
+
+
+def _no_room(error: OSError, path: str) -> StorageFull:
+    return StorageFull("the object cannot be kept", errno=error.errno, path=path)
+
+
+def _write(descriptor: int, head: bytes, dataset: BinaryIO) -> tuple[int, int, str]:
     """Returns the dataset's offset, the file's length and the dataset's digest; the bytes are on disk."""
     digest, length = sha256(), len(head)
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC, 0o600)
     with open(descriptor, "wb", buffering=0) as out:
         _write_all(out.fileno(), head)
         while chunk := dataset.read(CHUNK_BYTES):

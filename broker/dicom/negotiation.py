@@ -30,7 +30,7 @@ from pynetdicom.pdu_items import (
     UserInformationItem,
 )
 
-from broker.archive.files import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
+from broker.archive.part10 import IMPLEMENTATION_CLASS_UID, IMPLEMENTATION_VERSION
 from broker.dicom.contract import Context
 from broker.dicom.dispatch import COMMANDS, MODALITY_WORKLIST_FIND
 from broker.dicom.engine.pdu import SMALLEST_PDU_BYTES

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 from dataclasses import dataclass
 from io import BytesIO
 
-from broker.archive.files import FileMeta
+from broker.archive.part10 import FileMeta
 from broker.dicom.contract import Reply, Request
 from broker.dicom.status import Status
 from broker.workflow.take_instance import ClassMismatch, Intake, is_uid

@@ -55,5 +55,17 @@ KINDS: Mapping[str, AlarmKind] = {
         "(table instance_conflicts).",
         "find out which is right, and which system gives UIDs twice",
     ),
+    "image-without-file": AlarmKind(
+        "Stored images of a study have no whole file in the data folder any more: it is missing, or has another "
+        "length. The detail counts them and names the first by their numbers.",
+        "restore the objects folder from its backup, or send the study again: an image that comes again gets its file "
+        "back; mwl-broker doctor shows what is still missing",
+    ),
+    "file-unclaimed": AlarmKind(
+        "A start found files in the objects folder that have no row in the database and cannot be taken in again: not "
+        "whole, not readable, or not comparable with the image that has their row. They were moved to the folder "
+        "unclaimed, or, where the detail says so, left in place.",
+        "look at the files of that day; send their images again from where they came, then remove the files",
+    ),
 }
 """Every kind that is ever raised."""

@@ -8,7 +8,6 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
-from broker.archive.files import ObjectFiles
 from broker.clock import Clock
 from broker.dicom.census import Snapshot, total
 from broker.dicom.contract import Service as DicomService
@@ -25,6 +24,7 @@ from broker.site.profile import Site
 from broker.store.database import Database
 from broker.store.writer import Writer
 from broker.tls import TlsFiles, server_context
+from broker.workflow.pair_folder import object_files
 from broker.workflow.record_performed import record_performed_verb
 from broker.workflow.store_instance import store_instance_verb
 from broker.workflow.take_instance import Intake
@@ -133,7 +133,7 @@ def _services(
     wait_seconds = settings.writer_wait_seconds
     performed = record_performed_verb(site, database.ids)
     stored = store_instance_verb(site, database.ids)
-    intake = Intake(database, writer, stored, ObjectFiles(settings.data), clock, wait_seconds)
+    intake = Intake(database, writer, stored, object_files(settings.data), clock, wait_seconds)
     return services_by_class(
         requests.counting(WorklistService(database, site)),
         requests.counting(PerformedService(writer, performed, clock, wait_seconds)),

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
@@ -11,6 +11,7 @@ from sqlalchemy import Connection, Select, bindparam, select, update
 
 from broker.domain.order import Alarm
 from broker.store.ids import ALARM_IDS, reserve
+from broker.store.one_of import is_any, many
 from broker.store.prepared import add, prepared, write
 from broker.store.tables import alarms as table
 
@@ -95,6 +96,15 @@ def list_alarms(tx: Connection, *, acknowledged: bool = False, limit: int = 1000
     if not acknowledged:
         query = query.where(table.c.acknowledged_at.is_(None))
     return [StoredAlarm(*row) for row in tx.execute(query)]
+
+
+def last_details(tx: Connection, kind: str, subjects: Iterable[str]) -> dict[str, str]:
+    """By subject: the detail with which an alarm of this kind was raised last, open or acknowledged."""
+    query = select(table.c.subject, table.c.detail).where(
+        table.c.kind == kind, is_any(tx.dialect.name, table.c.subject, "subjects")
+    )
+    rows = tx.execute(query.order_by(table.c.id), {"subjects": many(tx, subjects)})
+    return {row.subject: row.detail for row in rows}
 
 
 def alarms_of_order(tx: Connection, order_id: int, limit: int = 1000) -> list[StoredAlarm]:

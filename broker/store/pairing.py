@@ -28,6 +28,11 @@ class Pairing:
     folder: str
     database: str
 
+    @property
+    def store(self) -> str:
+        """How rows name this folder when they say where an object is."""
+        return f"files:{UUID(self.folder).hex}"
+
 
 def read_pairing(data: Path) -> Pairing | None:
     """None for a folder that has not been paired yet, or does not exist.

@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, select
+from sqlalchemy import Connection, Select, bindparam, select, update
 
 from broker.domain.linking import Link
 from broker.store.one_of import is_any, many
-from broker.store.prepared import add, prepared
-from broker.store.tables import id_blocks, instance_conflicts, instances, series, step_events, studies
+from broker.store.prepared import add, prepared, write
+from broker.store.tables import instance_conflicts, instances, series, step_events, studies
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,13 +37,14 @@ class StudyKey:
 
 @dataclass(frozen=True, slots=True)
 class KnownInstance:
-    """A stored object. others: digests of objects that came under its UID with other bytes."""
+    """A stored object. others: places of objects that came under its UID with other bytes, by their digests."""
 
     id: int
     digest: str
     transfer_syntax_uid: str
     order_id: int | None
-    others: frozenset[str] = frozenset()
+    place: Place
+    others: Mapping[str, Place] = field(default_factory=dict)
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,6 +90,16 @@ class NewConflict:
 
 
 @dataclass(frozen=True, slots=True)
+class NewPlace:
+    """Another file for a stored object, or for the one that was kept aside under its UID with these other bytes."""
+
+    instance_id: int
+    aside: bool
+    digest: str
+    place: Place
+
+
+@dataclass(frozen=True, slots=True)
 class StudyIndex:
     """Ids of known studies, and of known series by study id and Series Instance UID."""
 
@@ -98,20 +109,23 @@ class StudyIndex:
 
 def known_instances(tx: Connection, uids: Iterable[str]) -> dict[str, KnownInstance]:
     """The stored objects with these SOP Instance UIDs; one statement."""
-    others: dict[str, set[str]] = defaultdict(set)
-    rows = _known_instances.rows(tx, {"uids": many(tx, uids)})
-    for row in rows:
-        others[row[0]].update([row[5]] if row[5] else [])
-    return {row[0]: KnownInstance(row[1], row[2], row[3], row[4], frozenset(others[row[0]])) for row in rows}
+    found: dict[str, KnownInstance] = {}
+    others: dict[str, dict[str, Place]] = defaultdict(dict)
+    for row in _known_instances.rows(tx, {"uids": many(tx, uids)}):
+        if row[9]:
+            others[row[0]][row[9]] = Place(*row[10:14])
+        found[row[0]] = KnownInstance(row[1], row[2], row[3], row[4], Place(*row[5:9]), others[row[0]])
+    return found
 
 
 @prepared
 def _known_instances(dialect: str) -> Select[Any]:
+    of, aside = instances.c, instance_conflicts.c
     return (
-        select(instances.c.sop_instance_uid, instances.c.id, instances.c.digest, instances.c.transfer_syntax_uid,
-               instances.c.order_id, instance_conflicts.c.digest)
-        .outerjoin(instance_conflicts, instance_conflicts.c.instance_id == instances.c.id)
-        .where(is_any(dialect, instances.c.sop_instance_uid, "uids"))
+        select(of.sop_instance_uid, of.id, of.digest, of.transfer_syntax_uid, of.order_id, of.store, of.path,
+               of.offset, of.length, aside.digest, aside.store, aside.path, aside.offset, aside.length)
+        .outerjoin(instance_conflicts, aside.instance_id == of.id)
+        .where(is_any(dialect, of.sop_instance_uid, "uids"))
     )  # fmt: skip
 
 
@@ -136,13 +150,14 @@ def _study_index(dialect: str) -> Select[Any]:
     )  # fmt: skip
 
 
-def told_series(tx: Connection, order_ids: Iterable[int]) -> set[tuple[int, str]]:
-    """(procedure id, Series Instance UID) of the first images that the timelines of these orders name already."""
+def told_series(tx: Connection, order_ids: Iterable[int]) -> set[tuple[int, str, bool]]:
+    """First images that the timelines of these orders name already: procedure id, Series Instance UID, and whether it
+    was recovered."""
     wanted = set(order_ids)
     if not wanted:
         return set()
     rows = _told_series.rows(tx, {"ids": many(tx, wanted)})
-    return {(row[0], row[1].get("series_uid", "")) for row in rows}
+    return {(row[0], row[1].get("series_uid", ""), "recovered" in row[1]) for row in rows}
 
 
 @prepared
@@ -152,29 +167,11 @@ def _told_series(dialect: str) -> Select[Any]:
     )
 
 
-def known_paths(tx: Connection, paths: Mapping[int, str]) -> set[str]:
-    """Those of the paths that have a row, as a stored object or as one kept aside; two statements.
-
-    paths  by the number of the file, which is the id of its row
-    """
-    found: set[str] = set()
-    for table in (instances, instance_conflicts):
-        query = select(table.c.path).where(is_any(tx.dialect.name, table.c.id, "ids"))
-        found.update(tx.execute(query, {"ids": many(tx, paths)}).scalars())
-    return found & set(paths.values())
-
-
 def known_uids(tx: Connection, numbers: Iterable[int]) -> dict[int, tuple[str, str]]:
     """Path and SOP Instance UID of those of the objects that have a row."""
     of = instances.c
     query = select(of.id, of.path, of.sop_instance_uid).where(is_any(tx.dialect.name, of.id, "ids"))
     return {number: (path, uid) for number, path, uid in tx.execute(query, {"ids": many(tx, numbers)})}
-
-
-def numbers_given(tx: Connection) -> int:
-    """The lowest number that no object of this database can bear yet."""
-    query = select(id_blocks.c.next).where(id_blocks.c.name == instances.name)
-    return int(tx.execute(query).scalar() or 1)
 
 
 def add_studies(tx: Connection, new: Sequence[NewStudy]) -> None:
@@ -216,6 +213,22 @@ def add_conflicts(tx: Connection, new: Sequence[NewConflict]) -> None:
         for conflict in new
     ]
     add(tx, instance_conflicts, rows)
+
+
+def set_places(tx: Connection, new: Sequence[NewPlace]) -> None:
+    for aside, statement in ((False, _PLACE), (True, _PLACE_ASIDE)):
+        rows = [
+            {"of_id": one.instance_id, "of_digest": one.digest, **_place_row(one.place)}
+            for one in new
+            if one.aside == aside
+        ]
+        write(tx, statement, rows)
+
+
+_PLACE = update(instances).where(instances.c.id == bindparam("of_id"), instances.c.digest == bindparam("of_digest"))
+_PLACE_ASIDE = update(instance_conflicts).where(
+    instance_conflicts.c.instance_id == bindparam("of_id"), instance_conflicts.c.digest == bindparam("of_digest")
+)
 
 
 def _instance_row(new: NewInstance) -> dict[str, object]:

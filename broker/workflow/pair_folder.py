@@ -6,6 +6,7 @@ from pathlib import Path
 
 import structlog
 
+from broker.archive.files import ObjectFiles
 from broker.archive.sample import SampleFile, sample_objects
 from broker.errors import SettingsError
 from broker.store.database import OTHER_REMEDY, Database, Transaction
@@ -47,6 +48,15 @@ def pair_anyway(database: Database, data: Path) -> tuple[Pairing | None, Pairing
     """
     known = read_pairing(data)
     return known, _written(database, data, known)
+
+
+def object_files(data: Path) -> ObjectFiles:
+    """The object files of a data folder, under the name that the folder's identity gives them.
+
+    raises  SettingsError when the identity cannot be read
+    """
+    known = read_pairing(data)
+    return ObjectFiles(data, known.store) if known is not None else ObjectFiles(data)
 
 
 def _written(database: Database, data: Path, known: Pairing | None) -> Pairing:

@@ -20,6 +20,7 @@ from broker.store.studies import (
     KnownInstance,
     NewConflict,
     NewInstance,
+    NewPlace,
     NewSeries,
     NewStudy,
     Place,
@@ -29,6 +30,7 @@ from broker.store.studies import (
     add_series,
     add_studies,
     known_instances,
+    set_places,
     study_index,
     told_series,
 )
@@ -53,6 +55,9 @@ class StoreInstance:
     digest  SHA-256 of the dataset as received
     keys    what it says of where it belongs, one for each of its request items; at least one
     peer    calling AE title
+
+    recovered_at  when a file without a row was found; None: the object has just come
+    instead_of    place of an equal object whose file is gone or damaged: if its row still names that, it names ours
     """
 
     number: int
@@ -68,15 +73,23 @@ class StoreInstance:
     keys: tuple[LinkKeys, ...]
     peer: str
     received_at: datetime
+    recovered_at: datetime | None = None
+    instead_of: Place | None = None
+
+    @property
+    def noted_at(self) -> datetime:
+        """The time of what the timeline says of it."""
+        return self.recovered_at or self.received_at
 
 
 @dataclass(frozen=True, slots=True)
 class StoreAnswer:
-    """uses_file: the file has a row now; else nothing refers to it."""
+    """uses_file: the file has a row now; else nothing refers to it, and `held` says where the same bytes are."""
 
     kept: Kept
     uses_file: bool
     link: Link | None = None
+    held: Place | None = None
 
 
 class Site(Protocol):
@@ -90,12 +103,13 @@ class Site(Protocol):
 
 @dataclass(slots=True)
 class Index:
-    """Instances by SOP Instance UID; studies; series by study id and UID; series that timelines name already."""
+    """Instances by SOP Instance UID; studies; series by study id and UID; first images that timelines name already, as
+    `told_series` has them."""
 
     instances: ChainMap[str, KnownInstance]
     studies: ChainMap[StudyKey, int]
     series: ChainMap[tuple[int, str], int]
-    told: ChainMap[tuple[int, str], bool]
+    told: ChainMap[tuple[int, str, bool], bool]
 
     def layer(self) -> Index:
         return Index(
@@ -143,6 +157,7 @@ class InstanceChanges:
     series: list[NewSeries] = field(default_factory=list)
     instances: list[NewInstance] = field(default_factory=list)
     conflicts: list[NewConflict] = field(default_factory=list)
+    places: list[NewPlace] = field(default_factory=list)
 
 
 def store_instance_verb(site: Site, ids: Ids) -> Verb:
@@ -180,7 +195,7 @@ def _new(draft: InstanceDraft, request: StoreInstance, ids: Ids) -> Decision:
     linking = link_any(candidates.names, draft.orders, request.keys, candidates.issuers)
     link = linking.links[0] if linking.links else None
     draft.orders.alarms.extend(alarms_of(linking, request.study.study_uid))
-    changes = InstanceChanges(draft.orders, request.received_at)
+    changes = InstanceChanges(draft.orders, request.noted_at)
     study_id = index.studies.get(request.study)
     if study_id is None:
         study_id = index.studies[request.study] = ids.next("studies")
@@ -191,12 +206,19 @@ def _new(draft: InstanceDraft, request: StoreInstance, ids: Ids) -> Decision:
         changes.series.append(NewSeries(series_id, study_id, request.series_uid, request.modality))
     changes.instances.append(_row(request, series_id, link))
     index.instances[request.sop_instance_uid] = KnownInstance(
-        request.number, request.digest, request.transfer_syntax_uid, link.order_id if link else None
+        request.number, request.digest, request.transfer_syntax_uid, link.order_id if link else None, request.place
     )
-    if link is not None and (link.procedure_id, request.series_uid) not in index.told:
-        index.told[link.procedure_id, request.series_uid] = True
+    if link is not None and not _is_told(index, request, link):
+        index.told[link.procedure_id, request.series_uid, request.recovered_at is not None] = True
         draft.orders.events.append(_first_image(request, link))
     return Decision(changes, StoreAnswer(Kept.STORED, True, link))
+
+
+def _is_told(index: Index, request: StoreInstance, link: Link) -> bool:
+    """A recovered image is told although the series is known: the timeline has to say so."""
+    procedure_id, series_uid = link.procedure_id, request.series_uid
+    recovered = (procedure_id, series_uid, True) in index.told
+    return recovered or (request.recovered_at is None and (procedure_id, series_uid, False) in index.told)
 
 
 def _row(request: StoreInstance, series_id: int, link: Link | None) -> NewInstance:
@@ -216,8 +238,9 @@ def _row(request: StoreInstance, series_id: int, link: Link | None) -> NewInstan
 
 def _first_image(request: StoreInstance, link: Link) -> Event:
     """The timeline names the first image of each series; the others are counted when it is shown."""
+    recovered = {"recovered": f"received {request.received_at:%Y-%m-%d %H:%M} UTC"} if request.recovered_at else {}
     return Event(
-        at=request.received_at,
+        at=request.noted_at,
         order_id=link.order_id,
         kind="image",
         actor=f"dicom:{request.peer}",
@@ -230,6 +253,7 @@ def _first_image(request: StoreInstance, link: Link) -> Event:
             "modality": request.modality,
             "how": link.how.value,
             "sure": link.sure.value,
+            **recovered,
         },
     )
 
@@ -237,16 +261,33 @@ def _first_image(request: StoreInstance, link: Link) -> Event:
 def _again(draft: InstanceDraft, request: StoreInstance, held: KnownInstance) -> Decision:
     """A known SOP Instance UID: the same bytes change nothing, others are kept aside and a person is told."""
     if (held.digest, held.transfer_syntax_uid) == (request.digest, request.transfer_syntax_uid):
-        return Decision(None, StoreAnswer(Kept.REPEATED, False))
+        return _equal(draft, request, held, held.place, Kept.REPEATED)
     if request.digest in held.others:
-        return Decision(None, StoreAnswer(Kept.CONFLICT, False))
-    draft.index.instances[request.sop_instance_uid] = replace(held, others=held.others | {request.digest})
+        return _equal(draft, request, held, held.others[request.digest], Kept.CONFLICT)
+    draft.index.instances[request.sop_instance_uid] = _aside(held, request)
     draft.orders.alarms.append(
         Alarm("instance-conflict", request.sop_instance_uid, held.order_id, "other bytes under a known UID, kept aside")
     )
     conflict = NewConflict(request.number, held.id, request.digest, request.place, request.received_at, request.peer)
-    changes = InstanceChanges(draft.orders, request.received_at, conflicts=[conflict])
+    changes = InstanceChanges(draft.orders, request.noted_at, conflicts=[conflict])
     return Decision(changes, StoreAnswer(Kept.CONFLICT, True))
+
+
+def _equal(draft: InstanceDraft, request: StoreInstance, held: KnownInstance, place: Place, kept: Kept) -> Decision:
+    """The same bytes have a row. Where it names this very file, an earlier commit of the request was taken for lost."""
+    if place.path == request.place.path:
+        return Decision(None, StoreAnswer(Kept.STORED if kept is Kept.REPEATED else kept, True))
+    if place != request.instead_of:
+        return Decision(None, StoreAnswer(kept, False, held=place))
+    aside = kept is Kept.CONFLICT
+    known = _aside(held, request) if aside else replace(held, place=request.place)
+    draft.index.instances[request.sop_instance_uid] = known
+    moved = NewPlace(held.id, aside, request.digest, request.place)
+    return Decision(InstanceChanges(draft.orders, request.noted_at, places=[moved]), StoreAnswer(kept, True))
+
+
+def _aside(held: KnownInstance, request: StoreInstance) -> KnownInstance:
+    return replace(held, others={**held.others, request.digest: request.place})
 
 
 def _apply(tx: Transaction, changes: Sequence[InstanceChanges], rows: RowSet, ids: Ids) -> None:
@@ -256,4 +297,5 @@ def _apply(tx: Transaction, changes: Sequence[InstanceChanges], rows: RowSet, id
     add_series(tx, [new for change in changes for new in change.series])
     add_instances(tx, [new for change in changes for new in change.instances])
     add_conflicts(tx, [new for change in changes for new in change.conflicts])
+    set_places(tx, [new for change in changes for new in change.places])
     save_drafts(tx, rows, ids, [change.draft for change in changes], max(change.at for change in changes))

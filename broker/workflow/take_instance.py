@@ -1,33 +1,35 @@
-"""Take an object from a peer: file first, then row, then success; and no file stays that no row will name.
+"""Take an object from a peer: file first, then row, then success.
 
-A file is removed only when it is certain that no row names it: its request was never taken, was refused or rolled back.
-Where nobody knows (a commit that did not answer), the store is asked as soon as it answers, at the latest by the next
-start, which sweeps.
+A file is removed only when its request cannot have been written, or when a row names another file with the same bytes
+that is on disk. Where nobody knows (a commit that did not answer), the request is handed over once more as soon as the
+store answers: an object that has a row by then keeps it. What is still unknown when the broker ends is taken in by the
+next start (`recover_objects`).
 """
 
 from __future__ import annotations
 
 from collections import deque
-from collections.abc import Mapping
-from concurrent.futures import Future
+from concurrent.futures import Future, wait
 from concurrent.futures import TimeoutError as FutureTimeout
 from contextlib import suppress
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from datetime import datetime
+from functools import partial
 from typing import BinaryIO
 
 import structlog
 
-from broker.archive.files import STORE, FileMeta, ObjectFiles, Swept, WrittenObject
+from broker.archive.files import NumberTaken, ObjectFiles, WrittenObject
 from broker.archive.header import ObjectHeader, RequestItem, read_header
+from broker.archive.part10 import FileMeta
 from broker.clock import Clock
 from broker.domain.linking import LinkKeys
 from broker.domain.request import Issuer
-from broker.errors import Busy, DatabaseUnavailable, UnreadableDataset
+from broker.errors import BrokerError, Busy, DatabaseUnavailable, Stopping, StorageFull, UnreadableDataset
 from broker.store.database import Database
-from broker.store.studies import Place, StudyKey, known_paths, numbers_given
+from broker.store.studies import Place, StudyKey
 from broker.store.writer import Verb, Writer
-from broker.workflow.store_instance import StoreAnswer, StoreInstance, instance_keys
+from broker.workflow.store_instance import StoreAnswer, StoreInstance
 
 log = structlog.get_logger()
 
@@ -36,6 +38,12 @@ ASK_SECONDS = 1.0
 
 MOST_DOUBTFUL = 100
 """With so many such files, nothing more is taken until the store has answered."""
+
+MOST_TAKEN = 10_000
+"""Numbers tried when files have them already, as they may after another database has come."""
+
+MOST_PLACES = 5
+"""Attempts to give a row another file, each of which somebody else's may forestall."""
 
 REQUEST_BYTES = 4096
 """What a request holds in memory while it waits; the object itself is on disk."""
@@ -71,33 +79,50 @@ class Intake:
         if len(self.doubtful) >= MOST_DOUBTFUL:
             # While the store is away, objects that are sent again and again would fill the disk.
             self._settle_doubtful()
+            if len(self.doubtful) >= MOST_DOUBTFUL:
+                raise DatabaseUnavailable("too many objects wait for the database", waiting=len(self.doubtful))
         received_at = self.clock.now()
-        number = self.database.ids.take("instances")
-        written = self.files.write(number, received_at.date(), meta, dataset)
-        try:
-            header = read_header(self.files.full_path(written.path), written.dataset_offset, meta.transfer_syntax_uid)
-            _check(header, meta)
-            request = _request(header, meta, written, received_at)
-            future = self._submit(request)
-        except BaseException:
-            self.files.remove(written.path)
-            raise
-        answer = self._wait(future, request)
-        if not answer.uses_file:
-            self.files.remove(written.path)
+        written = self._write(received_at, meta, dataset)
+        request, future = self._hand_over(meta, written, received_at)
+        answer = self._dropped(request, self._wait(future, request))
         if self.doubtful:
-            with suppress(DatabaseUnavailable):
-                self._settle_doubtful()
+            self._settle_doubtful()
         log.info(
             "storage.taken",
             kept=answer.kept.value,
-            study_uid=header.study_uid,
-            instance_id=number,
+            study_uid=request.study.study_uid,
+            instance_id=written.number,
             peer=meta.peer,
             bytes=written.length,
             linked=answer.link.how.value if answer.link else None,
         )
         return answer
+
+    def _write(self, received_at: datetime, meta: FileMeta, dataset: BinaryIO) -> WrittenObject:
+        for _ in range(MOST_TAKEN):
+            number = self.database.ids.take("instances")
+            try:
+                return self.files.write(number, received_at.date(), meta, dataset)
+            except NumberTaken:
+                log.warning("storage.number_taken", number=number)
+        raise StorageFull("no number is free for the object", tried=MOST_TAKEN)
+
+    def _hand_over(
+        self, meta: FileMeta, written: WrittenObject, received_at: datetime
+    ) -> tuple[StoreInstance, Future[StoreAnswer]]:
+        """Its file is removed when the writer has not taken it."""
+        try:
+            header = read_header(self.files.full_path(written.path), written.dataset_offset, meta.transfer_syntax_uid)
+            check_header(header, meta)
+            request = request_of(header, meta, written, self.files.store, received_at)
+        except BaseException:
+            self.files.remove(written.path)
+            raise
+        try:
+            return request, self._submit(request)
+        except (Busy, Stopping):
+            self.files.remove(written.path)
+            raise
 
     def _submit(self, request: StoreInstance) -> Future[StoreAnswer]:
         try:
@@ -131,71 +156,73 @@ class Intake:
         """Nobody waits any longer: the file goes, or, once the writer has taken the request, what it decides holds."""
         if future.cancel():
             self.files.remove(request.place.path)
-            return
+        else:
+            future.add_done_callback(lambda settled: self._noted(settled, request))
 
-        def settle(settled: Future[StoreAnswer]) -> None:
-            error = settled.exception()
-            if isinstance(error, DatabaseUnavailable):
-                self.doubtful.append(request)
-            elif error is not None or not settled.result().uses_file:
-                self.files.remove(request.place.path)
+    def _noted(self, settled: Future[StoreAnswer], request: StoreInstance) -> None:
+        """The end of a request for which nobody waits."""
+        if settled.cancelled():
+            self.doubtful.append(request)
+        elif (error := settled.exception()) is not None:
+            self._undo(error, request)
+        elif self._is_spare(settled.result()):
+            self.files.remove(request.place.path)
+        elif not settled.result().uses_file:
+            self.doubtful.append(replace(request, instead_of=settled.result().held))
 
-        future.add_done_callback(settle)
-
-    def _undo(self, error: Exception, request: StoreInstance) -> None:
-        """Remove the file of a request that failed, once it is certain that no row names it."""
+    def _undo(self, error: BaseException, request: StoreInstance) -> None:
+        """The file of a request that was rolled back is removed; where nobody knows whether it was, it waits."""
         if isinstance(error, DatabaseUnavailable):
             self.doubtful.append(request)
-            with suppress(DatabaseUnavailable):
-                self._settle_doubtful()
         else:
             self.files.remove(request.place.path)
 
-    def _settle_doubtful(self) -> None:
-        """Ask the store which files of requests that nobody answered have a row, and remove the others.
+    def _dropped(self, request: StoreInstance, answer: StoreAnswer) -> StoreAnswer:
+        """Remove the file of a repeat; where the file of the row is gone or damaged, this one takes its place.
 
-        The keys keep a commit that may still be under way before us. raises DatabaseUnavailable; then nothing changes
+        Success is answered for the bytes, not for the row: after it the sender may forget them.
         """
-        some = [self.doubtful.popleft() for _ in range(len(self.doubtful))]
-        try:
-            with self.database.write(ASK_SECONDS) as tx:
-                self.database.lock_keys(tx, [key for request in some for key in instance_keys(request)])
-                known = known_paths(tx, {request.number: request.place.path for request in some})
-        except DatabaseUnavailable:
-            self.doubtful.extend(some)
-            raise
-        for request in some:
-            if request.place.path not in known:
+        for _ in range(MOST_PLACES):
+            if answer.uses_file:
+                return answer
+            if self._is_spare(answer):
                 self.files.remove(request.place.path)
+                return answer
+            log.warning("storage.file_replaced", instance_id=request.number)
+            request = replace(request, instead_of=answer.held)
+            answer = self._wait(self._submit(request), request)
+        raise Busy("the file of the stored object changes too often")
+
+    def _is_spare(self, answer: StoreAnswer) -> bool:
+        """Whether the same bytes are on disk in another file that has a row."""
+        held = answer.held
+        return held is not None and (not self.files.is_here(held.store) or self.files.has(held.path, held.length))
+
+    def _settle_doubtful(self) -> None:
+        """Hand requests over once more whose commit nobody knows of; the verb knows its own row again."""
+        handed: dict[Future[StoreAnswer], StoreInstance] = {}
+        for request in self._taken_doubtful():
+            try:
+                handed[self.writer.submit(self.verb, request, REQUEST_BYTES)] = request
+            except BrokerError:  # no room now, or the end: a later object tries again, or the next start
+                self.doubtful.append(request)
+        wait(handed, ASK_SECONDS)
+        for future, request in handed.items():
+            future.add_done_callback(partial(self._noted, request=request))
+
+    def _taken_doubtful(self) -> list[StoreInstance]:
+        taken: list[StoreInstance] = []
+        with suppress(IndexError):  # other threads take from it, too
+            while True:
+                taken.append(self.doubtful.popleft())
+        return taken
 
 
-def sweep_objects(database: Database, files: ObjectFiles, started_at: float) -> Swept:
-    """Remove what a kill left in the objects folder; the caller holds the lock of the data folder.
+def check_header(header: ObjectHeader, meta: FileMeta) -> None:
+    """The dataset has to be what was announced (PS3.4 B.2.3: A900H), with UIDs that are UIDs.
 
-    Files that bear a number which this database has not given yet are another one's, and stay: a fresh or an older
-    database beside a full folder loses nothing.
-
-    started_at  seconds since the epoch; younger files are left alone
-    raises      DatabaseUnavailable; nothing that was acknowledged is ever removed
+    raises  UnreadableDataset, ClassMismatch
     """
-    foreign = 0
-
-    def keep(paths: Mapping[int, str]) -> set[str]:
-        nonlocal foreign
-        with database.write() as tx:
-            limit = numbers_given(tx)
-            others = {path for number, path in paths.items() if number >= limit}
-            foreign += len(others)
-            return others | known_paths(tx, paths)
-
-    swept = files.sweep(keep, started_at)
-    level = log.warning if swept.kept or foreign else log.info
-    level("storage.swept", parts=swept.parts, orphans=swept.orphans, kept=swept.kept, foreign=foreign)
-    return swept
-
-
-def _check(header: ObjectHeader, meta: FileMeta) -> None:
-    """The dataset has to be what the command announced (PS3.4 B.2.3: A900H), with UIDs that are UIDs."""
     if not header.sop_class_uid or not header.sop_instance_uid:
         raise UnreadableDataset("the dataset names no SOP class or instance")
     if (header.sop_class_uid, header.sop_instance_uid) != (meta.sop_class_uid, meta.sop_instance_uid):
@@ -209,10 +236,13 @@ def is_uid(value: str) -> bool:
     return 0 < len(value) <= 64 and value.isascii() and value.replace(".", "").isdecimal()
 
 
-def _request(header: ObjectHeader, meta: FileMeta, written: WrittenObject, received_at: datetime) -> StoreInstance:
+def request_of(
+    header: ObjectHeader, meta: FileMeta, written: WrittenObject, store: str, received_at: datetime
+) -> StoreInstance:
+    """The request to store a file that is whole. store: that holds it"""
     return StoreInstance(
         number=written.number,
-        place=Place(STORE, written.path, 0, written.length),
+        place=Place(store, written.path, 0, written.length),
         digest=written.digest,
         sop_class_uid=meta.sop_class_uid,
         sop_instance_uid=meta.sop_instance_uid,

@@ -10,8 +10,6 @@ from threading import Lock
 
 import pytest
 from pydicom.dataset import Dataset
-from pydicom.filebase import DicomIO
-from pydicom.filewriter import write_dataset
 from sqlalchemy import event, select
 
 from broker.archive.files import FileMeta, ObjectFiles
@@ -22,12 +20,10 @@ from broker.store.tables import instance_conflicts, instances, scheduled_steps, 
 from broker.store.writer import Writer
 from broker.workflow import take_instance as module
 from broker.workflow.store_instance import Kept, store_instance_verb
-from broker.workflow.take_instance import ClassMismatch, Intake, sweep_objects
+from broker.workflow.take_instance import ClassMismatch, Intake
 from tests.kit.planted import plant
-
-CT = "1.2.840.10008.5.1.4.1.1.2"
-EXPLICIT = "1.2.840.10008.1.2.1"
-FAR = 4_000_000_000.0
+from tests.store.images import CT, EXPLICIT, image
+from tests.store.images import files_in as files
 
 pytestmark = pytest.mark.filterwarnings("ignore::UserWarning:pydicom")
 
@@ -51,28 +47,8 @@ def intake(make_intake, writer):
     return make_intake(writer)
 
 
-def image(uid="1.2.9.1", **says):
-    """An image of order 1, unless it says otherwise; None leaves an attribute out."""
-    values = {
-        "SOPClassUID": CT, "SOPInstanceUID": uid, "Modality": "CT", "PatientID": "P1", "StudyInstanceUID": "1.2.1",
-        "SeriesInstanceUID": "1.2.1.1",
-    } | says  # fmt: skip
-    dataset = Dataset()
-    for keyword, value in values.items():
-        if value is not None:
-            setattr(dataset, keyword, value)
-    out = DicomIO(BytesIO())
-    out.is_little_endian, out.is_implicit_VR = True, False
-    write_dataset(out, dataset)
-    return out.parent.getvalue()
-
-
 def take(intake, content, uid="1.2.9.1", sop_class=CT):
     return intake.take(FileMeta(sop_class, uid, EXPLICIT, "CT1"), BytesIO(content))
-
-
-def files(tmp_path):
-    return sorted(file.relative_to(tmp_path).as_posix() for file in (tmp_path / "objects").rglob("*") if file.is_file())
 
 
 def rows(database, table, *names):
@@ -328,23 +304,26 @@ class Unanswered:
 
 
 @pytest.mark.parametrize("commits", [True, False])
-def test_a_database_that_did_not_answer_is_asked_whether_the_file_has_a_row(
-    database, site, make_intake, tmp_path, commits
+def test_a_file_whose_commit_nobody_knows_of_is_stored_once_the_database_answers(
+    database, site, make_intake, writer, tmp_path, commits
 ):
     plant(database, site, 1)
-
+    intake = make_intake(Unanswered(database, commits))
     with pytest.raises(DatabaseUnavailable):
-        take(make_intake(Unanswered(database, commits)), image())
+        take(intake, image())
+    waiting = files(tmp_path)
 
+    take(replace(intake, writer=writer), image("1.2.9.2"), "1.2.9.2")
+
+    assert len(waiting) == 1
     assert files(tmp_path) == [path for (path,) in rows(database, instances, "path")]
-    assert len(files(tmp_path)) == int(commits)
+    assert waiting[0] in files(tmp_path)
 
 
 def test_a_file_that_nobody_knows_of_waits_until_the_store_answers(
-    database, site, make_intake, writer, tmp_path, monkeypatch
+    database, site, make_intake, writer, tmp_path
 ):
     plant(database, site, 1)
-    monkeypatch.setattr(module, "ASK_SECONDS", 0.01)
     intake = make_intake(Unanswered(database, commits=False))
     intake.database.ids.top_up()
     with database.write(), pytest.raises(DatabaseUnavailable):
@@ -370,33 +349,6 @@ def test_nothing_more_is_taken_while_too_many_files_are_unknown(database, site, 
     assert len(files(tmp_path)) == 2
 
 
-def test_the_start_sweeps_what_no_row_names_and_nothing_else(database, site, intake, tmp_path):
-    plant(database, site, 1)
-    take(intake, image())
-    take(intake, image(PatientComments="other"))
-    acknowledged = files(tmp_path)
-    folder = (tmp_path / acknowledged[0]).parent
-    lost = database.ids.take("instances")
-    (folder / f"{lost}.dcm").write_bytes(b"no row")
-    (folder / "901.dcm.part").write_bytes(b"half")
-
-    swept = sweep_objects(database, ObjectFiles(tmp_path), FAR)
-
-    assert (swept.parts, swept.orphans) == (1, 1)
-    assert files(tmp_path) == acknowledged
-
-
-def test_a_fresh_database_beside_a_full_folder_loses_nothing(database, tmp_path):
-    folder = tmp_path / "objects" / "25" / "12" / "31"
-    folder.mkdir(parents=True)
-    for number in range(1, 20):
-        (folder / f"{number}.dcm").write_bytes(b"of another database")
-
-    swept = sweep_objects(database, ObjectFiles(tmp_path), FAR)
-
-    assert (swept.orphans, len(files(tmp_path))) == (0, 19)
-
-
 def test_a_batch_of_any_size_reads_with_the_same_number_of_statements(database, site, make_intake, tmp_path):
     seen, statements = [], []
 
@@ -420,3 +372,61 @@ def test_a_batch_of_any_size_reads_with_the_same_number_of_statements(database, 
             counts.append(len(statements))
 
     assert counts[0] == counts[1]
+
+
+def test_a_repeat_whose_first_file_is_gone_takes_its_place(database, intake, tmp_path):
+    take(intake, image())
+    [(first,)] = rows(database, instances, "path")
+    (tmp_path / first).unlink()
+
+    answer = take(intake, image())
+
+    [(path,)] = rows(database, instances, "path")
+    assert (answer.kept, answer.uses_file, files(tmp_path)) == (Kept.REPEATED, True, [path])
+    assert path != first
+
+
+def test_a_repeat_of_what_was_kept_aside_takes_the_place_of_a_damaged_file(database, intake, tmp_path):
+    take(intake, image())
+    other = image(PatientComments="other")
+    take(intake, other)
+    [(damaged,)] = rows(database, instance_conflicts, "path")
+    (tmp_path / damaged).write_bytes(b"cut")
+
+    take(intake, other)
+
+    [(path,)] = rows(database, instance_conflicts, "path")
+    assert (tmp_path / path).read_bytes().endswith(other)
+
+
+def test_a_repeat_of_an_object_in_another_folder_trusts_its_row(database, site, intake, writer, clock, tmp_path):
+    (tmp_path / "elsewhere").mkdir()
+    elsewhere = ObjectFiles(tmp_path / "elsewhere", "files:elsewhere")
+    take(replace(intake, files=elsewhere), image())
+
+    answer = take(replace(intake, files=ObjectFiles(tmp_path, "files:here")), image())
+
+    assert (answer.kept, answer.uses_file, files(tmp_path)) == (Kept.REPEATED, False, [])
+
+
+def test_a_request_that_was_written_and_lost_knows_its_own_row(database, intake, writer):
+    take(intake, image())
+    seen = []
+    noting = replace(intake.verb, load=lambda tx, some: seen.extend(some) or intake.verb.load(tx, some))
+    take(replace(intake, verb=noting), image("1.2.9.2"), "1.2.9.2")
+
+    again = writer.ask(intake.verb, seen[0], 100, 20.0)
+
+    assert (again.kept, again.uses_file) == (Kept.STORED, True)
+
+
+def test_a_number_that_a_file_bears_already_is_passed_over(database, intake, clock, tmp_path):
+    folder = tmp_path / f"objects/{clock.now():%y/%m/%d}"
+    folder.mkdir(parents=True)
+    for number in range(1, 40):
+        (folder / f"{number}.dcm").write_bytes(b"of another database")
+
+    take(intake, image())
+
+    assert rows(database, instances, "id") == [(40,)]
+    assert all((folder / f"{number}.dcm").read_bytes() == b"of another database" for number in range(1, 40))

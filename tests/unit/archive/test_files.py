@@ -1,10 +1,11 @@
-"""Object files: whole or absent, byte for byte, and swept only when nothing acknowledged can be lost."""
+"""Object files: whole or absent, byte for byte, and only what is not finished is ever removed by a start."""
 
 from __future__ import annotations
 
 import errno
 import os
 import stat
+from dataclasses import replace
 from datetime import date
 from hashlib import sha256
 from io import BytesIO
@@ -14,12 +15,11 @@ import pytest
 from pydicom.dataset import Dataset
 
 from broker.archive import files as module
-from broker.archive.files import FileMeta, ObjectFiles, Swept
+from broker.archive.files import FileMeta, NumberTaken, ObjectFiles
 from broker.errors import StorageFull
 
 DAY = date(2026, 3, 2)
 META = FileMeta("1.2.840.10008.5.1.4.1.1.2", "1.2.3.4", "1.2.840.10008.1.2.1", "CT1")
-YOUNGER = 4_000_000_000.0
 
 
 @pytest.fixture
@@ -153,7 +153,7 @@ def test_a_source_that_breaks_leaves_no_half_file(files, tmp_path):
 def test_a_name_that_is_taken_is_never_overwritten(files, tmp_path):
     first = files.write(1, DAY, META, BytesIO(b"first"))
 
-    with pytest.raises(StorageFull):
+    with pytest.raises(NumberTaken):
         files.write(1, DAY, META, BytesIO(b"second"))
 
     assert (tmp_path / first.path).read_bytes().endswith(b"first")
@@ -168,47 +168,51 @@ def test_a_path_never_comes_from_a_peer(files, tmp_path):
     assert names(tmp_path) == [written.path] == ["objects/26/03/02/5.dcm"]
 
 
-def test_the_start_removes_half_files_and_files_without_a_row(files, tmp_path):
-    kept = files.write(1, DAY, META, BytesIO(b"kept"))
-    files.write(2, DAY, META, BytesIO(b"lost"))
-    (tmp_path / "objects/26/03/02/3.dcm.part").write_bytes(b"half")
+def test_the_start_removes_half_files_and_nothing_else(files, tmp_path):
+    kept = files.write(7, DAY, META, BytesIO(b"x"))
+    (tmp_path / "objects/26/03/02/9.dcm.part").write_bytes(b"half")
+    (tmp_path / "objects/26/03/02/notes.dcm").write_bytes(b"not ours")
+    (tmp_path / "objects/26/03/02/99999999999999999999.dcm").write_bytes(b"no number of ours")
 
-    swept = files.sweep(lambda paths: {paths[1]} & {kept.path}, YOUNGER)
-
-    assert swept == Swept(parts=1, orphans=1)
-    assert names(tmp_path) == [kept.path]
-
-
-def test_the_start_leaves_files_that_are_younger_than_itself(files, tmp_path):
-    written = files.write(1, DAY, META, BytesIO(b"x"))
-
-    swept = files.sweep(lambda paths: set(), 0.0)
-
-    assert (swept, names(tmp_path)) == (Swept(), [written.path])
+    assert files.clear_parts() == (1, 7)
+    assert names(tmp_path) == [kept.path, "objects/26/03/02/99999999999999999999.dcm", "objects/26/03/02/notes.dcm"]
 
 
-def test_the_start_leaves_files_that_are_not_ours(files, tmp_path):
-    files.write(1, DAY, META, BytesIO(b"x"))
-    strange = tmp_path / "objects/26/03/02/notes.dcm"
-    strange.write_bytes(b"x")
-
-    files.sweep(lambda paths: set(paths.values()), YOUNGER)
-
-    assert strange.exists()
+def test_a_folder_without_objects_has_no_numbers(files):
+    assert files.clear_parts() == (0, 0)
 
 
-def test_more_files_without_a_row_than_a_kill_can_leave_are_kept(files, tmp_path, monkeypatch):
-    monkeypatch.setattr(module, "MOST_ORPHANS", 2)
-    for number in (1, 2, 3):
+def test_only_files_with_lower_numbers_are_looked_at(files):
+    for number in (1, 5, 9):
         files.write(number, DAY, META, BytesIO(b"x"))
 
-    swept = files.sweep(lambda paths: set(), YOUNGER)
-
-    assert (swept, len(names(tmp_path))) == (Swept(kept=3), 3)
+    assert list(files.whole(9)) == [{1: "objects/26/03/02/1.dcm", 5: "objects/26/03/02/5.dcm"}]
 
 
-def test_the_sweep_of_a_missing_folder_finds_nothing(files):
-    assert files.sweep(lambda paths: set(), YOUNGER) == Swept()
+def test_a_found_file_says_what_was_written(files):
+    written = files.write(17, DAY, META, BytesIO(dataset_bytes()))
+
+    found = files.look(17, written.path)
+
+    assert (found.meta, found.written) == (META, written)
+
+
+def test_a_file_that_is_set_aside_keeps_its_date_and_overwrites_nothing(files, tmp_path):
+    for _ in range(3):
+        files.set_aside(files.write(1, DAY, META, BytesIO(b"x")).path)
+
+    assert names(tmp_path) == [f"unclaimed/26/03/02/1.dcm{suffix}" for suffix in ("", ".2", ".3")]
+    assert files.count_unclaimed() == 3
+
+
+def test_datasets_are_compared_without_what_the_files_say_of_their_senders(files):
+    one = files.write(1, DAY, META, BytesIO(b"same"))
+    other = files.write(2, DAY, replace(META, peer="LONGER_NAME"), BytesIO(b"same"))
+    third = files.write(3, DAY, META, BytesIO(b"else"))
+
+    assert files.same_dataset(one.path, other.path)
+    assert not files.same_dataset(one.path, third.path)
+    assert not files.same_dataset(one.path, "objects/26/03/02/4.dcm")
 
 
 def test_removing_a_file_that_is_gone_is_fine(files):
