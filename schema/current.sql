@@ -42,7 +42,7 @@ CREATE TABLE messages (
     version VARCHAR(60) COLLATE "C" NOT NULL,  -- MSH-12
     processing_id VARCHAR(20) COLLATE "C" NOT NULL,  -- MSH-11
     charset VARCHAR(60) COLLATE "C" NOT NULL,  -- MSH-18, first repetition
-    message_time VARCHAR(27) COLLATE "C",  -- MSH-7 as UTC
+    message_time VARCHAR(27) COLLATE "C",  -- MSH-7 as UTC; in the hour that comes twice, the earlier
     digest VARCHAR(64) COLLATE "C" NOT NULL,  -- SHA-256 of the raw bytes
     raw BYTEA NOT NULL,  -- the bytes as they came, without framing
     outcome VARCHAR(20) COLLATE "C" NOT NULL,  -- created, updated, cancelled, unchanged, duplicate, superseded, held, ignored, rejected or quarantined

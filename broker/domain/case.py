@@ -51,9 +51,7 @@ class Case:
         return f"{sender.application}|{sender.facility}"
 
     def stamps(self, order: OrderRequest) -> Stamps:
-        message = self.request.message
-        times = (order.order_time, message.message_time)
-        return in_time.stamps_of(message.sender.application, *times, message.received_at)
+        return in_time.stamps_of(self.request.message, order)
 
     def ended(self, outcome: Outcome, reason: str = "") -> None:
         self.outcomes.append(outcome)

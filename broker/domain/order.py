@@ -53,7 +53,8 @@ class AliasKind(Enum):
 
 
 Stamps = Mapping[str, str]
-"""Latest stamps by "application/field" ("RIS/ORC-9"), as ISO text in UTC."""
+"""Latest stamps by "application/field" ("RIS/ORC-9"): ISO text in UTC, "earliest/latest" where a stamp may mean two
+instants (`in_time`)."""
 
 
 @dataclass(frozen=True, slots=True)

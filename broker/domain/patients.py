@@ -18,8 +18,7 @@ def update_patient(case: Case) -> None:
     patient = case.patient
     if patient is None:
         return
-    message = case.request.message
-    stamps = in_time.stamps_of(message.sender.application, None, message.message_time, message.received_at)
+    stamps = in_time.stamps_of(case.request.message)
     if in_time.age(stamps, patient.stamps) is in_time.Age.OLDER:
         return
     values = merge(patient.values, case.request.patient.changes, type_1=case.rules.rows.type_1)

@@ -124,7 +124,11 @@ class Sender:
 
 @dataclass(frozen=True, slots=True)
 class ReceivedMessage:
-    """One HL7 message as it came, and its header."""
+    """One HL7 message as it came, and its header.
+
+    message_time         MSH-7, UTC: the earliest instant that it may mean
+    message_time_latest  the latest one; None: the same (domain/in_time.py)
+    """
 
     raw: bytes
     peer: str
@@ -139,6 +143,7 @@ class ReceivedMessage:
     processing_id: str = ""
     charset: str = ""
     message_time: datetime | None = None
+    message_time_latest: datetime | None = None
     digest: str = ""
 
 
@@ -156,7 +161,7 @@ class OrderRequest:
 
     group             number in the message, from 1
     control, status   ORC-1 and ORC-5 as sent ("" when empty)
-    order_time        ORC-9
+    order_time        ORC-9, UTC: the earliest instant that it may mean; order_time_latest: the latest; None: the same
     accession         None when not sent; the same for the other identifiers
     ordinal           1 for the first procedure of this order in the message, 2 for the second ...
     visit, step       changes of the rows that belong to the visit and to the step
@@ -177,6 +182,7 @@ class OrderRequest:
     visit: Changes = field(default_factory=dict)
     step: Changes = field(default_factory=dict)
     stated: str = ""
+    order_time_latest: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from broker.domain.request import Cause, KeepMessage, Outcome, ReceivedMessage, 
 from broker.hl7v2.ack import AckHeader, header_of
 from broker.hl7v2.escapes import unescape
 from broker.hl7v2.reader import Message, read
-from broker.hl7v2.times import read_instant
+from broker.hl7v2.times import message_interval
 from broker.mapping.rows import RowSet
 
 _HEADER_PATH = re.compile(r"MSH-(\d+)(?:\.(\d+))?")
@@ -132,6 +132,7 @@ def _received(message: Message, bare: ReceivedMessage, site: Site) -> ReceivedMe
         return unescape(text, message.delimiters).strip()[:longest]
 
     message_type, trigger_event = type_of(message)
+    message_time, message_time_latest = message_interval(message, site.zone) or (None, None)
     return replace(
         bare,
         sender=site.sender(header(3, 240), header(4, 240)),
@@ -143,5 +144,6 @@ def _received(message: Message, bare: ReceivedMessage, site: Site) -> ReceivedMe
         version=header(12, 60),
         processing_id=header(11, 20),
         charset=message.charset[:60],
-        message_time=read_instant(header(7, 40), site.zone),
+        message_time=message_time,
+        message_time_latest=message_time_latest,
     )

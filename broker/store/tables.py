@@ -60,7 +60,7 @@ messages = Table(
     Column("version", label(60), nullable=False, comment="MSH-12"),
     Column("processing_id", label(20), nullable=False, comment="MSH-11"),
     Column("charset", label(60), nullable=False, comment="MSH-18, first repetition"),
-    Column("message_time", Instant, comment="MSH-7 as UTC"),
+    Column("message_time", Instant, comment="MSH-7 as UTC; in the hour that comes twice, the earlier"),
     Column("digest", label(64), nullable=False, comment="SHA-256 of the raw bytes"),
     Column("raw", LargeBinary, nullable=False, comment="the bytes as they came, without framing"),
     Column(

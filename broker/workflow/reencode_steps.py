@@ -7,8 +7,10 @@ which it took effect; numbers, states and names that the house gave stay as they
 from __future__ import annotations
 
 from dataclasses import replace
+from datetime import datetime
 from functools import cache
 from typing import Protocol
+from zoneinfo import ZoneInfo
 
 import structlog
 
@@ -22,13 +24,14 @@ from broker.domain.order import NOT_STARTED, OPEN, Event, ScheduledStep, Stamps
 from broker.domain.request import PlaceOrder, ReceivedMessage, Refusal, Sender, Values
 from broker.domain.rules import Rules
 from broker.domain.scheduling import continued, merge
-from broker.hl7v2.reader import read
+from broker.hl7v2.reader import Message, read
+from broker.hl7v2.times import message_interval
 from broker.mapping.messages.readers import READERS
 from broker.mapping.rows import RowSet
 from broker.mapping.worklist_item import MESSAGE_TYPE, read_item
 from broker.store.database import Database, Transaction
 from broker.store.forest import load_forest
-from broker.store.replay import ValueEvent, journalled, stale_patients, value_events
+from broker.store.replay import JournalledMessage, ValueEvent, journalled, stale_patients, value_events
 from broker.workflow.save_orders import save_drafts
 
 log = structlog.get_logger()
@@ -47,6 +50,9 @@ class Site(Protocol):
     def rows(self) -> RowSet: ...
 
     def sender(self, application: str, facility: str) -> Sender: ...
+
+    @property
+    def zone(self) -> ZoneInfo: ...
 
     def charset_for(self, sender: Sender) -> str: ...
 
@@ -96,11 +102,18 @@ def _read(tx: Transaction, site: Site, message_id: int) -> PlaceOrder | None:
         request = read_item(kept.raw, received, site).request
     else:
         message = read(kept.raw, site.charset_for(received.sender))
+        received = replace(received, message_time_latest=_latest(message, kept, site))
         request = READERS[kept.message_type](message, received, site)
     if isinstance(request, PlaceOrder):
         return request
     log.warning("reencode.refused", message=message_id)
     return None
+
+
+def _latest(message: Message, kept: JournalledMessage, site: Site) -> datetime | None:
+    """The journal has only the earliest instant of MSH-7. Where another time zone was set then, its word holds."""
+    earliest, latest_one = message_interval(message, site.zone) or (None, None)
+    return latest_one if earliest == kept.message_time else None
 
 
 class _Values:
@@ -135,8 +148,7 @@ class _Values:
 
     def _take_patient(self, patient_id: int, request: PlaceOrder) -> None:
         known, stamps = self.patients.get(patient_id, ({}, {}))
-        message = request.message
-        sent = stamps_of(message.sender.application, None, message.message_time, message.received_at)
+        sent = stamps_of(request.message)
         if age(sent, stamps) is not Age.OLDER:
             changed = merge(known, request.patient.changes, type_1=self._rows.type_1)
             self.patients[patient_id] = (changed, latest(stamps, sent))

@@ -14,6 +14,7 @@ from sqlalchemy import select
 
 from broker.app import Broker
 from broker.cli.output import plain
+from broker.clock import Clock
 from broker.dicom.listener import EngineServer, ServerMaker
 from broker.settings import Settings
 from broker.store.alarms import list_alarms
@@ -106,14 +107,19 @@ class RunningBroker:
 
 @contextmanager
 def running(
-    data: Path, database_url: str, profile: str = PROFILE, engine: ServerMaker = EngineServer, **settings: Any
+    data: Path,
+    database_url: str,
+    profile: str = PROFILE,
+    engine: ServerMaker = EngineServer,
+    clock: Clock | None = None,
+    **settings: Any,
 ) -> Iterator[RunningBroker]:
     """Start a broker in this process, and stop it at the end. profile: its site.toml; engine: of its DICOM door."""
     data.mkdir(parents=True, exist_ok=True)
     (data / "site.toml").write_text(profile, encoding="utf-8")
     free = {"hl7_port": 0, "dicom_port": 0, "http_port": 0}
     chosen = Settings.load({}, {"data": data, "database": database_url, **free, **settings})
-    broker = Broker(chosen, dicom_server=engine)
+    broker = Broker(chosen, clock, dicom_server=engine)
     broker.start()
     try:
         database = open_database(database_url, data, migrate=False, lock_seconds=5.0)

@@ -21,7 +21,7 @@ from broker.domain.request import (
     Sender,
 )
 from broker.hl7v2.reader import Message, Segment
-from broker.hl7v2.times import read_instant
+from broker.hl7v2.times import read_interval
 from broker.mapping.fitting import Refused
 from broker.mapping.groups import MOST_GROUPS, Group, split
 from broker.mapping.identifiers import identifier, patient_identifiers
@@ -83,6 +83,7 @@ def _orders(reader: OrderReader, groups: Sequence[Group]) -> list[OrderRequest]:
     orders = []
     for group in groups:
         common = group.first("ORC")
+        order_time, order_time_latest = read_interval(_plain(group, common, 9), reader.zone) or (None, None)
         placer, filler = identifier(reader, PLACER, group), identifier(reader, FILLER, group)
         procedure_id, study_uid = (_value(identifier(reader, key, group)) for key in (PROCEDURE_ID, STUDY_UID))
         orders.append(
@@ -90,7 +91,8 @@ def _orders(reader: OrderReader, groups: Sequence[Group]) -> list[OrderRequest]:
                 group=group.number,
                 control=_plain(group, common, 1),
                 status=_plain(group, common, 5),
-                order_time=read_instant(_plain(group, common, 9), reader.zone),
+                order_time=order_time,
+                order_time_latest=order_time_latest,
                 placer=placer,
                 filler=filler,
                 accession=identifier(reader, ACCESSION, group),
