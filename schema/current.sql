@@ -114,6 +114,7 @@ CREATE TABLE orders (
     visit TEXT NOT NULL,  -- attributes that belong to the visit, by row key
     created_at VARCHAR(27) COLLATE "C" NOT NULL,  -- when first heard of
     updated_at VARCHAR(27) COLLATE "C" NOT NULL,  -- time of its last event that changed something
+    last_event_at VARCHAR(27) COLLATE "C",  -- time of its last event, the next is never earlier; null: updated_at
     CONSTRAINT pk_orders PRIMARY KEY (id),
     CONSTRAINT uq_orders_sender_group_filler_number_filler_issuer_id UNIQUE (sender_group, filler_number, filler_issuer_id),
     CONSTRAINT fk_orders_patient_id FOREIGN KEY(patient_id) REFERENCES patients (id),

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 from collections import ChainMap
-from collections.abc import ValuesView
+from collections.abc import Iterable, ValuesView
+from datetime import datetime
 from typing import TypeVar
 
 from broker.domain.order import Alarm, Alias, Event, Forest, Order, Patient, RequestedProcedure, ScheduledStep
+from broker.domain.timeline import next_moment
 
 Record = TypeVar("Record")
 
@@ -59,6 +61,12 @@ class Draft:
 
     def steps_of_order(self, order_id: int) -> list[ScheduledStep]:
         return [step for step in self.steps.values() if step.order_id == order_id]
+
+    def moment(self, at: datetime, order_ids: Iterable[int]) -> datetime:
+        """When what happens now to these orders happens: at, or later where the clock has gone back since."""
+        orders = [self.orders[number] for number in order_ids]
+        heard = (self.patients[order.patient_id].heard_at for order in orders)
+        return next_moment(at, *(order.last_event_at for order in orders), *heard)
 
     def differs(self) -> bool:
         """True when a record is new or other than it was, or another name finds one."""

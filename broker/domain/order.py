@@ -68,13 +68,17 @@ class PatientIdentifier:
 
 @dataclass(frozen=True, slots=True)
 class Patient:
-    """identifiers: the primary one first, then former ones. others: further numbers as sent, values and not keys."""
+    """identifiers: the primary one first, then former ones. others: further numbers as sent, values and not keys.
+
+    heard_at  when a message last gave its values; None: not before now (Order.last_event_at alike; `timeline`)
+    """
 
     id: int
     identifiers: tuple[PatientIdentifier, ...]
     others: tuple[Identifier, ...] = ()
     values: Values = field(default_factory=dict)
     stamps: Stamps = field(default_factory=dict)
+    heard_at: datetime | None = None
 
     @property
     def primary(self) -> PatientIdentifier:
@@ -89,6 +93,7 @@ class Order:
     placer: Identifier | None
     filler: Identifier | None
     visit: Values = field(default_factory=dict)
+    last_event_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -104,7 +104,7 @@ class PerformedSet:
 
 @dataclass(frozen=True, slots=True)
 class PerformedStep:
-    """A performed step as stored."""
+    """A performed step as stored. updated_at: when its last message came, None before it is written."""
 
     id: int
     sop_instance_uid: str
@@ -121,6 +121,7 @@ class PerformedStep:
     image_count: int
     peer: str
     created_at: datetime
+    updated_at: datetime | None = None
 
 
 @dataclass(frozen=True, slots=True)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select, update
+from sqlalchemy import Connection, Select, bindparam, case, select, update
 
 from broker.domain.order import Alarm
 from broker.store.ids import ALARM_IDS, reserve
@@ -37,10 +37,16 @@ class StoredAlarm:
 
 
 _COLUMNS = tuple(table.c[name] for name in StoredAlarm.__slots__)
+_AT = bindparam("at", type_=table.c.last_at.type)
 _REPEAT = (
     update(table)
     .where(table.c.id == bindparam("of_id"))
-    .values(count=table.c.count + 1, last_at=bindparam("at"), detail=bindparam("new_detail"))
+    .values(
+        count=table.c.count + 1,
+        # The clock may have gone back since.
+        last_at=case((table.c.last_at > _AT, table.c.last_at), else_=_AT),
+        detail=bindparam("new_detail"),
+    )
 )
 _ACKNOWLEDGE = (
     update(table)

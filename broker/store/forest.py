@@ -86,6 +86,7 @@ def _take_orders(forest: Forest, found: Iterable[Any]) -> None:
             _identifier(row.placer_number, row.placer_issuer_id, known),
             _identifier(row.filler_number, row.filler_issuer_id, known),
             row.visit,
+            row.last_event_at or row.updated_at,
         )
 
 

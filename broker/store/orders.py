@@ -26,9 +26,19 @@ _FORGET_STATIONS = delete(scheduled_stations).where(scheduled_stations.c.step_id
 
 
 def save_orders(
-    tx: Connection, changed: Sequence[Order], known: set[int], issuer_ids: Mapping[Issuer, int], at: datetime
+    tx: Connection,
+    changed: Sequence[Order],
+    known: set[int],
+    issuer_ids: Mapping[Issuer, int],
+    events: Sequence[Event],
+    at: datetime,
 ) -> None:
-    """Write orders; `known` are the ids of those that have a row. When they changed is told by `touch_orders`."""
+    """Write orders; `known` are the ids of those that have a row. When these changed is told by `touch_orders`.
+
+    events  of a new order, from its first on; at: where it has none
+    """
+    times = _times(events)
+    first = {event.order_id: event.at for event in reversed(events)}
     rows = [
         {
             "of_id": order.id,
@@ -42,16 +52,28 @@ def save_orders(
         }
         for order in changed
     ]
-    _write(tx, rows, known, _UPDATE_ORDER, {"created_at": at, "updated_at": at})
+
+    def born(number: int) -> Mapping[str, Any]:
+        return {"created_at": first.get(number, at), "updated_at": at, "last_event_at": at, **times.get(number, {})}
+
+    _write(tx, rows, known, _UPDATE_ORDER, born)
 
 
 def touch_orders(tx: Connection, known: set[int], events: Iterable[Event]) -> None:
-    """Keep when each order last changed: the time of its latest event that changed something."""
-    latest: dict[int, datetime] = {}
+    """Keep when each order last changed, and when its latest event was. events: in their order"""
+    rows = [{"of_id": number, **times} for number, times in sorted(_times(events).items()) if number in known]
+    write(tx, _UPDATE_ORDER, [row for row in rows if "updated_at" in row])
+    write(tx, _UPDATE_ORDER, [row for row in rows if "updated_at" not in row])
+
+
+def _times(events: Iterable[Event]) -> dict[int, dict[str, datetime]]:
+    """By order, the columns that say when something last happened to it, and when something last changed."""
+    times: dict[int, dict[str, datetime]] = defaultdict(dict)
     for event in events:
-        if event.kind not in NO_CHANGE and event.order_id in known:
-            latest[event.order_id] = max(event.at, latest.get(event.order_id, event.at))
-    write(tx, _UPDATE_ORDER, [{"of_id": number, "updated_at": latest[number]} for number in sorted(latest)])
+        times[event.order_id]["last_event_at"] = event.at
+        if event.kind not in NO_CHANGE:
+            times[event.order_id]["updated_at"] = event.at
+    return times
 
 
 def save_procedures(
@@ -71,7 +93,7 @@ def save_procedures(
         }
         for procedure in changed
     ]
-    _write(tx, rows, known, _UPDATE_PROCEDURE, {})
+    _write(tx, rows, known, _UPDATE_PROCEDURE, lambda number: {})
 
 
 def save_steps(
@@ -79,17 +101,23 @@ def save_steps(
     changed: Sequence[ScheduledStep],
     known: Mapping[int, ScheduledStep],
     columns: StepColumns,
-    at: datetime,
+    time_of: Callable[[int], datetime],
 ) -> None:
-    """Write steps with their encoded elements, and their stations; `known` are those that have a row, as they were."""
+    """Write steps with their encoded elements, and their stations; `known` are those that have a row, as they were.
+
+    time_of  when something last happened to the order of this id
+    """
     new = [
-        {"id": step.id, **_plain(step), "updated_at": at, **columns(step)} for step in changed if step.id not in known
+        {"id": step.id, **_plain(step), "updated_at": time_of(step.order_id), **columns(step)}
+        for step in changed
+        if step.id not in known
     ]
     add(tx, scheduled_steps, new)
     by_shape: dict[tuple[str, ...], list[dict[str, Any]]] = defaultdict(list)
     for step in changed:
         if step.id in known:
-            row = {"of_id": step.id, **_changed(known[step.id], step), "updated_at": at, **columns(step)}
+            changes = _changed(known[step.id], step)
+            row = {"of_id": step.id, **changes, "updated_at": time_of(step.order_id), **columns(step)}
             by_shape[tuple(row)].append(row)
     for rows in by_shape.values():
         write(tx, _UPDATE_STEP, rows)
@@ -129,10 +157,12 @@ def _changed(before: ScheduledStep, now: ScheduledStep) -> dict[str, Any]:
     return {name: value for name, value in _plain(now).items() if value != held[name]}
 
 
-def _write(tx: Connection, rows: list[dict[str, Any]], known: set[int], change: Any, born: Mapping[str, Any]) -> None:
-    """Insert the rows whose id is new, update the others."""
+def _write(
+    tx: Connection, rows: list[dict[str, Any]], known: set[int], change: Any, born: Callable[[int], Mapping[str, Any]]
+) -> None:
+    """Insert the rows whose id is new, update the others. born: what a new row has besides, by its id"""
     new = [
-        {"id": row["of_id"], **{k: v for k, v in row.items() if k != "of_id"}, **born}
+        {"id": row["of_id"], **{k: v for k, v in row.items() if k != "of_id"}, **born(row["of_id"])}
         for row in rows
         if row["of_id"] not in known
     ]

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime
 from typing import Any
 
@@ -35,6 +35,7 @@ def load_patients(tx: Connection, patient_ids: Iterable[int]) -> dict[int, Patie
             tuple(Identifier(value, Issuer(*issuer)) for value, *issuer in row.others),
             row.values_,
             row.stamps,
+            row.updated_at,
         )
         for number, row in rows.items()
     }
@@ -49,6 +50,7 @@ def _trees(dialect: str) -> Select[Any]:
             patients.c["values"].label("values_"),
             patients.c.others,
             patients.c.stamps,
+            patients.c.updated_at,
             held.value,
             held.former,
             issuers.c.namespace,
@@ -72,13 +74,13 @@ def save_patients(
     changed: Sequence[Patient],
     known: Mapping[int, Patient],
     issuer_ids: Mapping[Issuer, int],
-    at: datetime,
+    time_of: Callable[[Patient], datetime],
 ) -> None:
-    """Write patients; `known` are those that have a row, as they were."""
+    """Write patients; `known` are those that have a row, as they were. time_of: when they were heard of."""
     new = [patient for patient in changed if patient.id not in known]
     old = [patient for patient in changed if patient.id in known]
-    add(tx, patients, [{"id": p.id, "created_at": at, **_columns(p, at)} for p in new])
-    write(tx, _UPDATE, [{"of_id": p.id, **_columns(p, at)} for p in old])
+    add(tx, patients, [{"id": p.id, "created_at": time_of(p), **_columns(p, time_of(p))} for p in new])
+    write(tx, _UPDATE, [{"of_id": p.id, **_columns(p, time_of(p))} for p in old])
     renamed = [p for p in old if p.identifiers != known[p.id].identifiers]
     write(tx, _FORGET, [{"of_id": p.id} for p in renamed])
     rows = [

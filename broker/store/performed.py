@@ -22,6 +22,7 @@ COLUMNS = tuple(
     for name in (
         "id", "sop_instance_uid", "state", "performed_id", "patient_number", "patient_issuer", "modality",
         "station_ae_title", "started_at", "ended_at", "reason", "series_count", "image_count", "peer", "created_at",
+        "updated_at",
     )
 )  # fmt: skip
 LINK_COLUMNS = tuple(performed_links.c[name] for name in ("order_id", "procedure_id", "step_id", "how", "sure"))
@@ -80,12 +81,12 @@ def _performed_by_uid(dialect: str) -> Select[Any]:
 
 
 def add_performed(tx: Connection, steps: Sequence[PerformedStep]) -> None:
-    add(tx, performed_steps, [_row(step) | {"updated_at": step.created_at} for step in steps])
+    add(tx, performed_steps, [_row(step) for step in steps])
 
 
-def change_performed(tx: Connection, steps: Mapping[int, PerformedStep], at: datetime) -> None:
+def change_performed(tx: Connection, steps: Mapping[int, PerformedStep]) -> None:
     """Write the facts that an N-SET may change."""
-    rows = [(key, _row(step) | {"updated_at": at}) for key, step in steps.items()]
+    rows = [(key, _row(step)) for key, step in steps.items()]
     write(tx, _CHANGE, [{"of": key, **{f"new_{name}": row[name] for name in _CHANGING}} for key, row in rows])
 
 
@@ -135,7 +136,7 @@ def messages_of_performed(tx: Connection, performed_step_id: int) -> list[Stored
     query = (
         select(of.at, of.command, of.peer, of.transfer_syntax_uid, of.dataset)
         .where(of.performed_step_id == performed_step_id)
-        .order_by(of.id)
+        .order_by(of.at, of.id)
     )
     return [StoredMessage(*row) for row in tx.execute(query)]
 

@@ -143,6 +143,7 @@ orders = Table(
     Column("visit", Json, nullable=False, comment="attributes that belong to the visit, by row key"),
     Column("created_at", Instant, nullable=False, comment="when first heard of"),
     Column("updated_at", Instant, nullable=False, comment="time of its last event that changed something"),
+    Column("last_event_at", Instant, comment="time of its last event, the next is never earlier; null: updated_at"),
     UniqueConstraint("sender_group", "filler_number", "filler_issuer_id"),
     comment="Imaging service requests.",
 )

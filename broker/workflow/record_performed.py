@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections import ChainMap
 from collections.abc import Sequence
 from dataclasses import dataclass, field, replace
+from datetime import datetime
 from typing import Protocol
 
 from broker.domain.draft import Draft
@@ -25,6 +26,7 @@ from broker.domain.performed import (
 )
 from broker.domain.request import NO_ISSUER
 from broker.domain.rules import Rules
+from broker.domain.timeline import next_moment
 from broker.mapping.rows import RowSet
 from broker.store.database import Transaction
 from broker.store.ids import Ids
@@ -138,21 +140,22 @@ def _create(draft: PerformedDraft, request: PerformedCreate, ids: Ids) -> Decisi
     verdict = may_create(present[0] if present else None, request)
     if verdict is not Verdict.RECORDED:
         return Decision(None, PerformedAnswer(verdict, present[0].id if present else None))
-    step = _performed(request, ids.next("performed_steps"))
     issuers = draft.candidates.issuers
     found = [link(draft.candidates.names, draft.orders, item, issuers) for item in request.items]
     links = tuple({(one.procedure_id, one.step_id): one for linking in found for one in linking.links}.values())
+    at = draft.orders.moment(request.message.received_at, [one.order_id for one in links])
+    step = _performed(request, ids.next("performed_steps"), at)
     draft.known[uid] = (step, links)
     _tell(draft, found, uid)
     for one in links:
         _start(draft, step, one)
     _name_study(draft, request, found)
     stored = [StoredLink(ids.next("performed_links"), step.id, one) for one in links]
-    changes = PerformedChanges(draft, step, True, request.message, stored)
+    changes = PerformedChanges(draft, step, True, replace(request.message, received_at=at), stored)
     return Decision(changes, PerformedAnswer(Verdict.RECORDED, step.id))
 
 
-def _performed(request: PerformedCreate, key: int) -> PerformedStep:
+def _performed(request: PerformedCreate, key: int, at: datetime) -> PerformedStep:
     return PerformedStep(
         id=key,
         sop_instance_uid=request.message.sop_instance_uid,
@@ -168,7 +171,8 @@ def _performed(request: PerformedCreate, key: int) -> PerformedStep:
         series_count=request.progress.series_count or 0,
         image_count=request.progress.image_count or 0,
         peer=request.message.peer,
-        created_at=request.message.received_at,
+        created_at=at,
+        updated_at=at,
     )
 
 
@@ -257,14 +261,15 @@ def _set(draft: PerformedDraft, request: PerformedSet) -> Decision:
     if present is None or verdict is not Verdict.RECORDED:
         return Decision(None, PerformedAnswer(verdict, present[0].id if present else None))
     before, links = present
-    after = _advanced(before, request.state, request.progress)
+    at = next_moment(request.message.received_at, before.updated_at)
+    after = replace(_advanced(before, request.state, request.progress), updated_at=at)
     draft.known[request.message.sop_instance_uid] = (after, links)
     # What happens now happens at the time of this request, caused by its sender.
-    acting = replace(after, created_at=request.message.received_at, peer=request.message.peer)
+    acting = replace(after, created_at=at, peer=request.message.peer)
     if after.state is not before.state:
         for one in links:
             _end(draft, acting, one, before.state)
-    changes = PerformedChanges(draft, after, False, request.message)
+    changes = PerformedChanges(draft, after, False, replace(request.message, received_at=at))
     return Decision(changes, PerformedAnswer(Verdict.RECORDED, after.id))
 
 
@@ -297,7 +302,7 @@ def _apply(tx: Transaction, changes: Sequence[PerformedChanges], rows: RowSet, i
     created = {change.step.id for change in changes if change.created}
     at = max(change.message.received_at for change in changes)
     add_performed(tx, [step for key, step in last.items() if key in created])
-    change_performed(tx, {key: step for key, step in last.items() if key not in created}, at)
+    change_performed(tx, {key: step for key, step in last.items() if key not in created})
     keep_messages(
         tx,
         [

@@ -22,6 +22,7 @@ from broker.domain.order import (
 )
 from broker.domain.request import Issuer, Values
 from broker.domain.scheduling import MODALITY, START_DATE, START_TIME, STATION, STATUS, STEP_ID
+from broker.domain.timeline import in_sequence
 from broker.mapping.encode import encode, encode_moved
 from broker.mapping.rows import RowSet
 from broker.store.alarms import raise_alarms
@@ -99,20 +100,23 @@ def save_drafts(
     drafts: Sequence[Draft],
     at: datetime,
 ) -> None:
-    """Write the records, events, aliases and alarms of drafts that were made on one forest, in their order."""
+    """Write the records, events, aliases and alarms of drafts that were made on one forest, in their order.
+
+    at  by the clock; no time that is written runs behind what is known of its order (domain/timeline.py)
+    """
     if not drafts:
         return
     known = drafts[0].forest.origin or Forest()
     last = _Last(drafts)
+    events, latest = in_sequence((event for draft in drafts for event in draft.events), last.order, last.patient)
     issuers = set(last.issuers())
     issuer_ids = ensure_issuers(tx, ids, issuers) if issuers else {}
-    save_patients(tx, ids, list(last.patients.values()), known.patients, issuer_ids, at)
-    save_orders(tx, list(last.orders.values()), set(known.orders), issuer_ids, at)
+    save_patients(tx, ids, list(last.patients.values()), known.patients, issuer_ids, partial(latest.of_patient, at=at))
+    save_orders(tx, list(last.orders.values()), set(known.orders), issuer_ids, events, at)
     save_procedures(tx, list(last.procedures.values()), set(known.procedures), issuer_ids)
     columns = partial(_columns_of, rows, last, known.steps)
-    save_steps(tx, list(last.steps.values()), known.steps, columns, at)
+    save_steps(tx, list(last.steps.values()), known.steps, columns, lambda of: latest.of_order(last.order(of), at))
     save_aliases(tx, ids, [alias for draft in drafts for alias in draft.aliases], issuer_ids)
-    events = [event for draft in drafts for event in draft.events]
     save_events(tx, ids, events)
     touch_orders(tx, set(known.orders), events)
     raise_alarms(tx, [alarm for draft in drafts for alarm in draft.alarms], at)
@@ -160,13 +164,18 @@ class _Last:
 
     def is_renamed(self, step: ScheduledStep) -> bool:
         """Its procedure, order or patient is written, too: what it is found by may be another."""
-        forest = self._drafts[0].forest
-        order = self.orders.get(step.order_id) or forest.orders[step.order_id]
+        order = self.order(step.order_id)
         return step.procedure_id in self.procedures or step.order_id in self.orders or order.patient_id in self.patients
+
+    def order(self, number: int) -> Order:
+        return self.orders.get(number) or self._drafts[0].forest.orders[number]
+
+    def patient(self, number: int) -> Patient:
+        return self.patients.get(number) or self._drafts[0].forest.patients[number]
 
     def tree(self, step: ScheduledStep) -> Tree:
         forest = self._drafts[0].forest
-        order = self.orders.get(step.order_id) or forest.orders[step.order_id]
-        patient = self.patients.get(order.patient_id) or forest.patients[order.patient_id]
+        order = self.order(step.order_id)
+        patient = self.patient(order.patient_id)
         procedure = self.procedures.get(step.procedure_id) or forest.procedures[step.procedure_id]
         return Tree(patient, order, procedure, step, forest.study_starts.get(procedure.id))

@@ -204,6 +204,8 @@ def _new(draft: InstanceDraft, request: StoreInstance, ids: Ids) -> Decision:
     if series_id is None:
         series_id = index.series[study_id, request.series_uid] = ids.next("series")
         changes.series.append(NewSeries(series_id, study_id, request.series_uid, request.modality))
+    if link is not None:
+        request = replace(request, received_at=draft.orders.moment(request.received_at, [link.order_id]))
     changes.instances.append(_row(request, series_id, link))
     index.instances[request.sop_instance_uid] = KnownInstance(
         request.number, request.digest, request.transfer_syntax_uid, link.order_id if link else None, request.place

@@ -1,0 +1,57 @@
+"""When things happened, as the timeline of an order tells it: in their order, whatever our clock did in between.
+
+Timelines are read, and messages are read again after a change of the profile, in the order of these times: the numbers
+of rows do not tell it, because each process takes them from blocks of its own. So where the clock has gone back since
+the last event of an order, or since its patient was last heard of, the next event comes just after that.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import replace
+from datetime import datetime, timedelta
+
+from broker.domain.order import Event, Order, Patient
+
+TICK = timedelta(microseconds=1)
+"""The step from one time to the next as long as the clock is behind; what is stored has no finer one."""
+
+
+def next_moment(at: datetime, *known: datetime | None) -> datetime:
+    """`at`; just after the latest known time where that is later."""
+    latest = max(filter(None, known), default=at)
+    return at if at >= latest else latest + TICK
+
+
+class Latest:
+    """Time of the latest event by order, and by patient, within a batch of events."""
+
+    def __init__(self) -> None:
+        self._orders: dict[int, datetime] = {}
+        self._patients: dict[int, datetime] = {}
+
+    def take(self, at: datetime, order: Order, patient: Patient) -> datetime:
+        """The time of the next event of this order. at: by the clock"""
+        before = self._orders.get(order.id), self._patients.get(patient.id)
+        moment = next_moment(at, order.last_event_at, patient.heard_at, *before)
+        self._orders[order.id] = self._patients[patient.id] = moment
+        return moment
+
+    def of_order(self, order: Order, at: datetime) -> datetime:
+        """When its latest event was. at: by the clock, for one that has none in this batch"""
+        return self._orders.get(order.id) or next_moment(at, order.last_event_at)
+
+    def of_patient(self, patient: Patient, at: datetime) -> datetime:
+        return self._patients.get(patient.id) or next_moment(at, patient.heard_at)
+
+
+def in_sequence(
+    events: Iterable[Event], order_of: Callable[[int], Order], patient_of: Callable[[int], Patient]
+) -> tuple[list[Event], Latest]:
+    """The events of a batch with times that never run back. order_of, patient_of: records by id."""
+    latest, told = Latest(), []
+    for event in events:
+        order = order_of(event.order_id)
+        at = latest.take(event.at, order, patient_of(order.patient_id))
+        told.append(event if at == event.at else replace(event, at=at))
+    return told, latest
