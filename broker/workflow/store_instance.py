@@ -204,7 +204,7 @@ def _new(draft: InstanceDraft, request: StoreInstance, ids: Ids) -> Decision:
     if series_id is None:
         series_id = index.series[study_id, request.series_uid] = ids.next("series")
         changes.series.append(NewSeries(series_id, study_id, request.series_uid, request.modality))
-    if link is not None:
+    if link is not None and request.recovered_at is None:
         request = replace(request, received_at=draft.orders.moment(request.received_at, [link.order_id]))
     changes.instances.append(_row(request, series_id, link))
     index.instances[request.sop_instance_uid] = KnownInstance(
