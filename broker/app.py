@@ -15,9 +15,10 @@ import structlog
 
 from broker.archive.files import ObjectFiles
 from broker.certificate_dates import validities
-from broker.clock import Clock, SystemClock
+from broker.clock import Clock, SystemClock, WatchedClock
 from broker.data_folder import DataFolder, site_file
 from broker.dicom.listener import EngineServer, ServerMaker
+from broker.domain.in_time import CANCEL_REMEMBERED
 from broker.hl7.frames import FrameLimits
 from broker.hl7.inbox import Inbox, InboxLimits
 from broker.hl7.listener import Hl7Listener, ListenerLimits
@@ -40,6 +41,7 @@ from broker.workflow.place_order import place_order_verb
 from broker.workflow.recover_objects import Recovery, clear_parts
 from broker.workflow.reencode_steps import reencode_open_steps
 from broker.workflow.store_instance import store_instance_verb
+from broker.workflow.watch_clock import ClockWatch
 
 log = structlog.get_logger()
 
@@ -59,7 +61,7 @@ class Broker:
     ) -> None:
         self.settings = settings
         self._dicom_server = dicom_server
-        self.clock = clock or SystemClock()
+        self.clock = WatchedClock(clock or SystemClock())
         self.ports: dict[str, int] = {}
         self.facts: dict[str, str] = {}
         self.pairing: Pairing | None = None
@@ -143,6 +145,9 @@ class Broker:
         writer = Writer(database, most_requests=settings.writer_requests, most_bytes=settings.writer_bytes)
         writer.start()
         self._undo.callback(writer.stop, CUT_SECONDS)
+        watch = ClockWatch(self.clock, database)
+        watch.start()
+        self._undo.callback(watch.stop, CUT_SECONDS)
         doors: list[Service] = []
         self._undo.callback(stop_together, doors, settings.stop_grace_seconds - CUT_SECONDS)
         inbox = self._inbox(site, database, writer)
@@ -182,7 +187,7 @@ class Broker:
     def _inbox(self, site: Site, database: Database, writer: Writer) -> Inbox:
         return Inbox(
             site,
-            place_order_verb(site, database.ids, self.clock),
+            place_order_verb(site, database.ids, self.clock, partial(self.clock.gained, CANCEL_REMEMBERED)),
             keep_message_verb(database.ids, self.clock),
             writer,
             self.clock,

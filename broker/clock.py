@@ -1,9 +1,27 @@
-"""The time, handed in so that tests can set it. What happened is UTC; what is scheduled is department wall-clock."""
+"""The time, handed in so that tests can set it. What happened is UTC; what is scheduled is department wall-clock.
+
+Waits and deadlines never ask a clock that can be set: they use time.monotonic. The clocks here only say when something
+happened. One of them notices when it is set, by comparing itself with a clock that only runs.
+"""
 
 from __future__ import annotations
 
-from datetime import UTC, datetime
+import threading
+import time
+from collections import deque
+from collections.abc import Callable
+from dataclasses import dataclass
+from datetime import UTC, datetime, timedelta
 from typing import Protocol
+
+JUMP_SECONDS = 30.0
+"""Half a minute between two looks is no correction by a time service, which takes hours for a second, nor a leap."""
+
+SAME_MOMENT_SECONDS = 1.0
+"""Two clocks that were not read within this time, because the process was held up, are not compared."""
+
+MOST_JUMPS = 100
+"""Jumps that are remembered, the latest; more of them in a day are a fault that the log has told often enough."""
 
 
 class Clock(Protocol):
@@ -16,3 +34,66 @@ class SystemClock:
 
     def now(self) -> datetime:
         return datetime.now(UTC)
+
+
+def steady_seconds() -> float:
+    """A clock that nobody sets. On Linux it also counts the time that the machine slept, which is no jump then."""
+    return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
+
+
+@dataclass(frozen=True, slots=True)
+class Jump:
+    """The clock was set. to: what it showed then; by: forward, or back when negative."""
+
+    to: datetime
+    by: timedelta
+
+
+class WatchedClock:
+    """A clock that notices whenever it is asked that it was set since it was last asked. Safe for threads.
+
+    jumped  set at each jump; for somebody who waits to tell it
+    """
+
+    def __init__(self, clock: Clock, steady: Callable[[], float] = steady_seconds) -> None:
+        self._clock = clock
+        self._steady = steady
+        self._lock = threading.Lock()
+        self._last: tuple[datetime, float] | None = None
+        self._untold: deque[Jump] = deque(maxlen=MOST_JUMPS)
+        self._gains: deque[tuple[float, timedelta]] = deque(maxlen=MOST_JUMPS)
+        self.jumped = threading.Event()
+
+    def now(self) -> datetime:
+        with self._lock:
+            before, now, after = self._steady(), self._clock.now(), self._steady()
+            if after - before < SAME_MOMENT_SECONDS:
+                self._compare(now, after)
+            return now
+
+    def untold(self) -> list[Jump]:
+        """The jumps since this was last asked."""
+        with self._lock:
+            self.jumped.clear()
+            jumps = list(self._untold)
+            self._untold.clear()
+            return jumps
+
+    def gained(self, within: timedelta) -> timedelta:
+        """By how much the clock was set forward in the time that has really passed since: what is stamped with it may
+        be younger than it looks by as much."""
+        since = self._steady() - within.total_seconds()
+        with self._lock:
+            return sum((by for at, by in self._gains if at >= since), timedelta())
+
+    def _compare(self, now: datetime, steady: float) -> None:
+        last, self._last = self._last, (now, steady)
+        if last is None:
+            return
+        by = now - last[0] - timedelta(seconds=steady - last[1])
+        if abs(by.total_seconds()) < JUMP_SECONDS:
+            return
+        self._untold.append(Jump(now, by))
+        if by > timedelta():
+            self._gains.append((steady, by))
+        self.jumped.set()

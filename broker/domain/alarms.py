@@ -50,6 +50,14 @@ KINDS: Mapping[str, AlarmKind] = {
         "A modality began work on a cancelled step. What it did is kept and linked; the step stays CANCELED.",
         "ask the modality's staff; order the examination anew if it counts",
     ),
+    "clock-jumped": AlarmKind(
+        "This machine's clock was set forward or back by more than half a minute while the broker was running. The "
+        "alarm says by how much, and to what time. Nothing was lost: no wait depends on the clock, times within an "
+        "order's timeline never run backwards (they stay at the wrong time until the clock has caught up), and cancels "
+        "that came before their order are remembered longer by what the clock gained. A computer that slept raises no "
+        "alarm; a virtual machine that was paused does, because all its clocks stood still.",
+        "find out what set the clock: a time service that started late, a paused virtual machine, a person",
+    ),
     "instance-conflict": AlarmKind(
         "An image came under a known SOP Instance UID with other bytes. The first one stays; the other is kept aside "
         "(table instance_conflicts).",

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
-from datetime import datetime
+from datetime import datetime, timedelta
 
 from broker.domain.draft import Draft
 from broker.domain.identity import Issuers
+from broker.domain.in_time import CANCEL_REMEMBERED
 from broker.domain.order import Forest, Stamps
 from broker.domain.request import Cause, Outcome, ReceivedMessage
 from broker.domain.rules import Rules
@@ -61,8 +62,9 @@ def repeat_key(message: ReceivedMessage) -> RepeatKey:
 class OrderBook:
     """What was loaded for a batch of order messages.
 
-    new_id   name of a counter -> next number
-    new_uid  id of the procedure -> a fresh Study Instance UID
+    new_id      name of a counter -> next number
+    new_uid     id of the procedure -> a fresh Study Instance UID
+    remembered  how long a cancel that came before its order stops that order
     """
 
     forest: Forest
@@ -73,6 +75,7 @@ class OrderBook:
     new_uid: Callable[[int], str]
     first_answers: dict[RepeatKey, FirstAnswer] = field(default_factory=dict)
     cancels: list[RememberedCancel] = field(default_factory=list)
+    remembered: timedelta = CANCEL_REMEMBERED
 
     def draft(self) -> OrderDraft:
         return OrderDraft(self)

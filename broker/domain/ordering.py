@@ -167,7 +167,7 @@ def _stopping_cancel(case: Case, request: OrderRequest) -> RememberedCancel | No
     """A cancel of the last 24 hours that this order is not strictly newer than."""
     message, sent = case.request.message, case.stamps(request)
     for cancel in case.book.cancels:
-        if cancel.sender_group != message.sender.group or case.book.now - cancel.at > in_time.CANCEL_REMEMBERED:
+        if cancel.sender_group != message.sender.group or case.book.now - cancel.at > case.book.remembered:
             continue
         pairs = [(cancel.placer, request.placer), (cancel.filler, request.filler)]
         if not (cancel.placer or cancel.filler) or not (request.placer or request.filler):

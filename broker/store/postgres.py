@@ -11,9 +11,10 @@ from typing import Any
 from sqlalchemy import URL, BigInteger, Connection, bindparam, create_engine, event, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import InvalidatePoolError
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import NullPool
 
-READERS = 8  # connections: readers hold one for a few milliseconds only
+from broker.store.reader_pool import READERS, ReaderPool, trust_new_connections
+
 STATEMENT_SECONDS = 60.0  # PostgreSQL gives up a statement after this
 POSTGRES_PORT = 5432  # where a URL names none
 MIGRATION_SECONDS = 3600.0  # the same, for a statement of a migration
@@ -42,13 +43,14 @@ class PostgresBackend:
         self.readers = create_engine(
             url,
             isolation_level="AUTOCOMMIT",
-            poolclass=QueuePool,
+            poolclass=ReaderPool,
             pool_size=READERS,
             max_overflow=0,
             pool_timeout=lock_seconds,
             connect_args=_postgres_arguments(url, lock_seconds, limits | reading),
             hide_parameters=True,
         )
+        trust_new_connections(self.readers)
         event.listen(self.readers, "checkout", _refuse_cut_connection)
         event.listen(self.readers, "before_cursor_execute", _take_bytes)
         # A plan made while the tables were empty is a sequential scan and stays; so the writer's plans are generic and

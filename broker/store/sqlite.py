@@ -8,13 +8,13 @@ from contextlib import AbstractContextManager, contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, create_engine, event
-from sqlalchemy.pool import NullPool, QueuePool
+from sqlalchemy.pool import NullPool
 
 from broker.errors import SettingsError
 from broker.store.prepared import KEPT_STATEMENTS
+from broker.store.reader_pool import READERS, ReaderPool, trust_new_connections
 from broker.store.write_lock import WriteLock
 
-READERS = 8  # connections: readers hold one for a few milliseconds only
 WAL_BYTES = 64 * 1024 * 1024  # SQLite cuts its log back to this
 WRITER_CACHE_KIB = 32 * 1024
 READER_CACHE_KIB = 16 * 1024  # a worklist of thousands of steps, read again and again; few readers are busy at once
@@ -38,7 +38,7 @@ class SqliteBackend:
         }
         self.readers = create_engine(
             url,
-            poolclass=QueuePool,
+            poolclass=ReaderPool,
             pool_size=READERS,
             max_overflow=0,
             pool_timeout=lock_seconds,
@@ -47,6 +47,7 @@ class SqliteBackend:
             hide_parameters=True,
         )
         self.writers = create_engine(url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
+        trust_new_connections(self.readers)
         event.listen(self.readers, "connect", _set_up_reader)
         event.listen(self.writers, "connect", _set_up_writer)
 

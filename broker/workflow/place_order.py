@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Sequence
-from datetime import datetime
+from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import uuid4
 
@@ -35,11 +35,14 @@ class Site(Protocol):
     def rows(self) -> RowSet: ...
 
 
-def place_order_verb(site: Site, ids: Ids, clock: Clock) -> Verb:
-    """The verb that places orders; its answer is a MessageAnswer."""
+def place_order_verb(site: Site, ids: Ids, clock: Clock, gained: Callable[[], timedelta] = timedelta) -> Verb:
+    """The verb that places orders; its answer is a MessageAnswer.
+
+    gained  by how much the clock was set forward within the time that cancels are remembered
+    """
 
     def load(tx: Transaction, requests: Sequence[PlaceOrder]) -> OrderBook:
-        return load_book(tx, requests, site.rules, clock.now(), ids.next)
+        return load_book(tx, requests, site.rules, clock.now(), ids.next, remembered=CANCEL_REMEMBERED + gained())
 
     def decide(draft: OrderDraft, request: PlaceOrder) -> Decision:
         return Decision(draft, decide_order(draft, request))
@@ -62,8 +65,13 @@ def load_book(
     new_id: Callable[[str], int],
     *,
     lock: bool = True,
+    remembered: timedelta = CANCEL_REMEMBERED,
 ) -> OrderBook:
-    """What a batch of requests names, and what was found needs. lock: False where nothing will be written."""
+    """What a batch of requests names, and what was found needs.
+
+    lock        False where nothing will be written
+    remembered  how old, by the clock, a cancel that came before its order may be
+    """
     names = {name for request in requests for name in names_of(request)}
     found = find_orders(tx, names)
     patients = find_patients(tx, {i.value for request in requests for i in request.patient.identifiers})
@@ -78,7 +86,8 @@ def load_book(
         new_id=new_id,
         new_uid=uid_maker(rules.numbers),
         first_answers=first_answers(tx, (request.message for request in requests)),
-        cancels=recent_cancels(tx, numbers, now - CANCEL_REMEMBERED),
+        remembered=remembered,
+        cancels=recent_cancels(tx, numbers, now - remembered),
     )
 
 
