@@ -15,10 +15,11 @@ from datetime import UTC, datetime, timedelta
 from typing import Protocol
 
 JUMP_SECONDS = 30.0
-"""Half a minute between two looks is no correction by a time service, which takes hours for a second, nor a leap."""
+"""A time service that slews, or smears a leap second, moves the clock by milliseconds between two looks; a change of
+this size means that somebody set it."""
 
 SAME_MOMENT_SECONDS = 1.0
-"""Two clocks that were not read within this time, because the process was held up, are not compared."""
+"""Readings of the two clocks that lie further apart, because the process was suspended in between, are not compared."""
 
 MOST_JUMPS = 100
 """Jumps that are remembered, the latest; more of them in a day are a fault that the log has told often enough."""
@@ -52,7 +53,7 @@ class Jump:
 class WatchedClock:
     """A clock that notices whenever it is asked that it was set since it was last asked. Safe for threads.
 
-    jumped  set at each jump; for somebody who waits to tell it
+    jumped  set at each jump, until `untold` is asked
     """
 
     def __init__(self, clock: Clock, steady: Callable[[], float] = steady_seconds) -> None:
@@ -80,8 +81,7 @@ class WatchedClock:
             return jumps
 
     def gained(self, within: timedelta) -> timedelta:
-        """By how much the clock was set forward in the time that has really passed since: what is stamped with it may
-        be younger than it looks by as much."""
+        """By how much the clock was set forward within this time: stamps from before may look older by as much."""
         since = self._steady() - within.total_seconds()
         with self._lock:
             return sum((by for at, by in self._gains if at >= since), timedelta())

@@ -323,7 +323,7 @@ CREATE TABLE performed_links (
     performed_step_id BIGINT NOT NULL,  -- what was done
     order_id BIGINT NOT NULL,  -- the order it was done for
     procedure_id BIGINT NOT NULL,  -- the procedure it was done for
-    step_id BIGINT,  -- the scheduled step it fulfils; null: the procedure only
+    step_id BIGINT,  -- the step it fulfils; null: the procedure only
     how VARCHAR(40) COLLATE "C" NOT NULL,  -- which names found it
     sure VARCHAR(10) COLLATE "C" NOT NULL,  -- certain, likely or proposal
     CONSTRAINT pk_performed_links PRIMARY KEY (id),

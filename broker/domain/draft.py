@@ -63,7 +63,7 @@ class Draft:
         return [step for step in self.steps.values() if step.order_id == order_id]
 
     def moment(self, at: datetime, order_ids: Iterable[int]) -> datetime:
-        """When what happens now to these orders happens: at, or later where the clock has gone back since."""
+        """The time of what happens now to these orders: at, or later if the clock has gone back (`timeline`)."""
         orders = [self.orders[number] for number in order_ids]
         heard = (self.patients[order.patient_id].heard_at for order in orders)
         return next_moment(at, *(order.last_event_at for order in orders), *heard)

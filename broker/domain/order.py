@@ -70,7 +70,7 @@ class PatientIdentifier:
 class Patient:
     """identifiers: the primary one first, then former ones. others: further numbers as sent, values and not keys.
 
-    heard_at  when a message last gave its values; None: not before now (Order.last_event_at alike; `timeline`)
+    heard_at  when a message last gave its values; None for a new patient (`timeline`)
     """
 
     id: int

@@ -1,8 +1,8 @@
-"""When things happened, as the timeline of an order tells it: in their order, whatever our clock did in between.
+"""Times of an order's timeline: they never run backwards, even if our clock does.
 
-Timelines are read, and messages are read again after a change of the profile, in the order of these times: the numbers
-of rows do not tell it, because each process takes them from blocks of its own. So where the clock has gone back since
-the last event of an order, or since its patient was last heard of, the next event comes just after that.
+Timelines are shown in the order of these times, and after a change of the profile messages are read again in that order.
+Row ids cannot give the order, because each process takes them from blocks of its own. So if the clock is behind the last
+event of an order, or behind the last news of its patient, the next event is stamped just after that.
 """
 
 from __future__ import annotations
@@ -14,7 +14,7 @@ from datetime import datetime, timedelta
 from broker.domain.order import Event, Order, Patient
 
 TICK = timedelta(microseconds=1)
-"""The step from one time to the next as long as the clock is behind; what is stored has no finer one."""
+"""The step from one time to the next while the clock is behind: the finest that is stored."""
 
 
 def next_moment(at: datetime, *known: datetime | None) -> datetime:

@@ -1,7 +1,7 @@
-"""The pool of read connections: SQLAlchemy's, whose waits end by a clock that nobody sets.
+"""The pool of read connections: SQLAlchemy's, with waits measured by the monotonic clock.
 
-SQLAlchemy measures the wait for a connection, and whether a connection was made before the last failure, by the wall
-clock: set back by hours, a waiting reader waits hours, and every read makes a connection of its own as long.
+SQLAlchemy uses the wall clock to limit the wait for a connection, and to tell whether a connection was made before the
+last failure. When that clock is set back by hours, a waiting reader waits for hours, and every read reconnects.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ class _SteadyQueue(Queue[Any]):
 
 
 class ReaderPool(QueuePool):
-    """A pool of limited size; who waits for a connection waits no longer than its timeout, whatever the clock does."""
+    """A pool of limited size whose timeout holds even if the wall clock is set while somebody waits."""
 
     _queue_class = _SteadyQueue
 
 
 def trust_new_connections(engine: Engine) -> None:
-    """A connection that is made now was made after the last failure, whatever the clock says of it."""
+    """Never take a new connection for one from before the last failure because the wall clock went back."""
 
     def made(_driver: object, record: Any) -> None:
         record.starttime = max(record.starttime, engine.pool._invalidate_time)

@@ -301,12 +301,7 @@ performed_links = Table(
     reference("performed_step_id", "performed_steps.id", index=True, comment="what was done"),
     reference("order_id", "orders.id", index=True, comment="the order it was done for"),
     reference("procedure_id", "requested_procedures.id", comment="the procedure it was done for"),
-    reference(
-        "step_id",
-        "scheduled_steps.id",
-        nullable=True,
-        comment="the scheduled step it fulfils; null: the procedure only",
-    ),
+    reference("step_id", "scheduled_steps.id", nullable=True, comment="the step it fulfils; null: the procedure only"),
     Column("how", label(40), nullable=False, comment="which names found it"),
     Column("sure", label(10), nullable=False, comment="certain, likely or proposal"),
     comment="Which performed step belongs to which scheduled step, how it was found and how sure.",

@@ -48,7 +48,7 @@ def test_each_jump_is_an_alarm_with_its_size_and_direction(
     assert second[1]["detail"].startswith("back by ")
 
 
-def test_a_small_correction_is_none(broker: RunningBroker, clock: SettableClock, case: Case) -> None:
+def test_a_small_correction_raises_none(broker: RunningBroker, clock: SettableClock, case: Case) -> None:
     clock.advance(seconds=5)
     broker.send(case.order())
     clock.advance(hours=5)
