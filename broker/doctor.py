@@ -10,14 +10,17 @@ import resource
 import shutil
 import socket
 import tempfile
+import time
 from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
 from pathlib import Path
+from typing import Any
 from urllib.error import URLError
 from urllib.request import urlopen
 
+from broker.archive.files import UNCLAIMED
 from broker.certificate_dates import validities
 from broker.clock import Clock
 from broker.data_folder import LOCK, PORTS, database_file, site_file
@@ -27,6 +30,8 @@ from broker.site.profile import Site, load
 from broker.store.database import OTHER, OTHER_REMEDY, Database, open_database
 from broker.store.pairing import paired_database
 from broker.tls import TlsFiles, server_context
+from broker.workflow.missing_objects import Missing, find_missing
+from broker.workflow.pair_folder import object_files
 
 OK, WARNING, PROBLEM = "ok", "warning", "problem"
 
@@ -38,6 +43,10 @@ EXPIRES_SOON = timedelta(days=30)
 OTHER_FILES = 200
 """Open files besides connections: database, logs, objects in arrival."""
 ANSWER_SECONDS = 3.0
+IMAGES_SECONDS = 20.0
+"""Longest look at the files of stored images."""
+FIRST_NAMED = 3
+"""Of the numbers, accession numbers and studies of images without a file."""
 DOORS = {
     "hl7": "hl7_port", "hl7_tls": "hl7_tls_port", "dicom": "dicom_port", "dicom_tls": "dicom_tls_port",
     "http": "http_port",
@@ -136,9 +145,12 @@ def _database(settings: Settings) -> Iterator[Finding]:
         yield Finding("database", PROBLEM, str(error), "use the version of mwl-broker that made it, or a newer one")
         return
     with closing(database):
-        yield from _pairing(settings, database)
+        mismatch = list(_pairing(settings, database))
+        yield from mismatch
         if database.answers():
             yield Finding("database", OK, f"{database.dialect}, up to date, answers")
+            if not mismatch:
+                yield from _images(settings, database)
         else:
             mend = "see who holds its lock, whether its disk is full, and whether we may write to it"
             yield Finding("database", PROBLEM, f"{database.dialect} does not answer, or cannot be written", mend)
@@ -153,6 +165,41 @@ def _pairing(settings: Settings, database: Database) -> Iterator[Finding]:
         return
     if paired not in (None, database.identity):
         yield Finding("data folder", PROBLEM, OTHER, OTHER_REMEDY)
+
+
+def _images(settings: Settings, database: Database) -> Iterator[Finding]:
+    """Whether each stored image has its file, as far as can be seen in IMAGES_SECONDS."""
+    files, give_up_at = object_files(settings.data), time.monotonic() + IMAGES_SECONDS
+    try:
+        missing = find_missing(database, files, lambda: time.monotonic() < give_up_at)
+    except DatabaseUnavailable as error:
+        yield Finding("images", WARNING, str(error), "run doctor again when the database answers")
+        return
+    looked = "" if missing.whole else f" (only the first {missing.looked_at} were checked)"
+    if missing.count:
+        mend = "restore the objects folder from its backup, or send these images again"
+        yield Finding("images", PROBLEM, _told(missing) + looked, mend)
+    else:
+        yield Finding("images", OK, f"{missing.looked_at} stored images, each has its file{looked}")
+    if unclaimed := files.count_unclaimed():
+        mend = f"look at them in {settings.data / UNCLAIMED}; mwl-broker alarms list says why they are there"
+        yield Finding("unclaimed files", WARNING, f"{unclaimed} files without a row that could not be stored", mend)
+
+
+def _told(missing: Missing) -> str:
+    """How many images have no file, and the first of their numbers, accession numbers and studies."""
+    gaps = missing.studies.values()
+    named: dict[str, list[Any]] = {
+        "number": [number for gap in gaps for number in gap.numbers],
+        "accession": [gap.accession_number for gap in gaps if gap.accession_number],
+        "study": list(missing.studies),
+    }
+    parts = [
+        f"{what} {', '.join(map(str, some[:FIRST_NAMED]))}{' ...' * (len(some) > FIRST_NAMED)}"
+        for what, some in named.items()
+        if some
+    ]
+    return f"{missing.count} stored images have no file: {'; '.join(parts)}"
 
 
 def _serving_doors(settings: Settings, ports: dict[str, int]) -> Iterator[Finding]:

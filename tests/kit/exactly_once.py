@@ -2,21 +2,25 @@
 
 from __future__ import annotations
 
+import time
 from pathlib import Path
 from typing import Any
 
 import pydicom
 from sqlalchemy import func, select
 
-from broker.store.database import open_database
+from broker.store.database import Database, open_database
 from broker.store.tables import instances, messages, orders, performed_steps, scheduled_steps
 from tests.kit.load import Load
+
+RECOVERY_SECONDS = 20.0
 
 
 def expect_each_once(database_url: str, data: Path, load: Load) -> None:
     """The database and the folder of objects against what was acknowledged; `data` is a broker's folder."""
     database = open_database(database_url, data, migrate=False, lock_seconds=5.0)
     try:
+        _expect_no_other_files(database, data)
         with database.read() as tx:
             _expect_orders(tx, load)
             _expect_images(tx, data, load)
@@ -43,5 +47,17 @@ def _expect_images(tx: Any, data: Path, load: Load) -> None:
     for image in load.images:
         kept = pydicom.dcmread(data / rows[image.SOPInstanceUID])
         assert kept == image
-    on_disk = {path.relative_to(data).as_posix() for path in (data / "objects").rglob("*.*")}
-    assert on_disk == set(rows.values())
+
+
+def _expect_no_other_files(database: Database, data: Path) -> None:
+    """Once what the kills left has been taken in again, or removed as a repeat."""
+    give_up_at = time.monotonic() + RECOVERY_SECONDS
+    while True:
+        on_disk = {path.relative_to(data).as_posix() for path in (data / "objects").rglob("*.*")}
+        with database.read() as tx:
+            paths = set(tx.execute(select(instances.c.path)).scalars())
+        if on_disk == paths or time.monotonic() > give_up_at:
+            break
+        time.sleep(0.1)
+    assert on_disk == paths
+    assert not (data / "unclaimed").exists()

@@ -15,8 +15,10 @@ from broker.app import Broker
 from broker.cli import main as cli
 from broker.doctor import OK, PROBLEM, WARNING, Finding, examine
 from broker.settings import Settings
+from tests.kit.brokers import running
 from tests.kit.certificates import Authority
 from tests.kit.clock import SettableClock
+from tests.kit.messages import Case
 
 FREE = {"hl7_port": 0, "dicom_port": 0, "http_port": 0}
 
@@ -173,3 +175,23 @@ def test_the_command_ends_with_1_when_there_are_problems(
 
     assert int(ended.value.code or 0) == code
     assert json.loads(capsys.readouterr().out)["problems"] == code
+
+
+def test_images_without_a_file_and_files_without_a_row_are_told(tmp_path: Path, clock: SettableClock) -> None:
+    with running(tmp_path / "data", f"sqlite:///{tmp_path / 'data' / 'broker.db'}") as broker:
+        case = Case()
+        broker.send(case.order())
+        image = broker.scanner().take(broker.item(case))
+        broker.scanner().store(image)
+        broker.file_of(image.SOPInstanceUID).unlink()
+    (tmp_path / "data" / "unclaimed").mkdir()
+    (tmp_path / "data" / "unclaimed" / "7.dcm").touch()
+
+    findings = examine(settings(tmp_path / "data"), clock)
+
+    images = found(findings, "images")
+    assert images.status == PROBLEM
+    assert images.found == (
+        f"1 stored images have no file: number 1; accession {case.accession}; study {image.StudyInstanceUID}"
+    )
+    assert found(findings, "unclaimed files").status == WARNING
