@@ -1,8 +1,8 @@
 """Times of an order's timeline: they never run backwards, even if our clock does.
 
-Timelines are shown in the order of these times, and after a change of the profile messages are read again in that order.
-Row ids cannot give the order, because each process takes them from blocks of its own. So if the clock is behind the last
-event of an order, or behind the last news of its patient, the next event is stamped just after that.
+Timelines are shown in the order of these times, and after a change of the profile messages are read again in that
+order. Row ids cannot give it, because each process takes them from blocks of its own. So if the clock is behind the
+last event of an order, or behind the last news of its patient, the next event is stamped just after that.
 """
 
 from __future__ import annotations
