@@ -81,6 +81,10 @@ class StoreInstance:
         """The time of what the timeline says of it."""
         return self.recovered_at or self.received_at
 
+    def noted(self, at: datetime) -> StoreInstance:
+        """As noted at another time; when a recovered object was received stays as it is."""
+        return replace(self, received_at=at) if self.recovered_at is None else replace(self, recovered_at=at)
+
 
 @dataclass(frozen=True, slots=True)
 class StoreAnswer:
@@ -204,8 +208,8 @@ def _new(draft: InstanceDraft, request: StoreInstance, ids: Ids) -> Decision:
     if series_id is None:
         series_id = index.series[study_id, request.series_uid] = ids.next("series")
         changes.series.append(NewSeries(series_id, study_id, request.series_uid, request.modality))
-    if link is not None and request.recovered_at is None:
-        request = replace(request, received_at=draft.orders.moment(request.received_at, [link.order_id]))
+    if link is not None:
+        request = request.noted(draft.orders.moment(request.noted_at, [link.order_id]))
     changes.instances.append(_row(request, series_id, link))
     index.instances[request.sop_instance_uid] = KnownInstance(
         request.number, request.digest, request.transfer_syntax_uid, link.order_id if link else None, request.place
