@@ -157,7 +157,7 @@ class ObjectFiles:
                 yield {number: f"{relative}/{number}.dcm" for number in numbers[at : at + AT_ONCE]}
 
     def look(self, number: int, path: str) -> FoundObject:
-        """Read what a found file says of itself, and the digest of its dataset.
+        """Read what a found file says of itself, and the digest of its dataset; then it is on disk, as a new one is.
 
         raises  UnreadableDataset when it is not a whole Part 10 file; OSError
         """
@@ -171,6 +171,8 @@ class ObjectFiles:
             digest = sha256()
             while chunk := stream.read(CHUNK_BYTES):
                 digest.update(chunk)
+            os.fsync(stream.fileno())
+        _sync_folder(file.parent)
         written = WrittenObject(number, path, kept.st_size, offset, digest.hexdigest())
         return FoundObject(meta, written, datetime.fromtimestamp(kept.st_mtime, UTC))
 
