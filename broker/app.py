@@ -9,6 +9,7 @@ import time
 from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from functools import partial
+from pathlib import Path
 from typing import TypeVar
 
 import structlog
@@ -16,12 +17,14 @@ import structlog
 from broker.archive.files import ObjectFiles
 from broker.certificate_dates import validities
 from broker.clock import Clock, SystemClock, WatchedClock
-from broker.data_folder import DataFolder, site_file
+from broker.data_folder import DataFolder, kept_paths, site_file
 from broker.dicom.listener import EngineServer, ServerMaker
 from broker.domain.in_time import CANCEL_REMEMBERED
 from broker.hl7.frames import FrameLimits
 from broker.hl7.inbox import Inbox, InboxLimits
 from broker.hl7.listener import Hl7Listener, ListenerLimits
+from broker.log import lines_lost
+from broker.owner_only import close_to_others, key_open_to_others
 from broker.processes.door import DicomDoor, build_door
 from broker.processes.supervisor import DicomProcesses
 from broker.service import CUT_SECONDS, Service, check_port, stop_together
@@ -51,7 +54,8 @@ LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 class Broker:
     """One broker on one data folder. `ports` holds what was opened: {"hl7": n, "dicom": n, "http": n}, and
-    "hl7_tls" and "dicom_tls" where they are. `pairing` names folder and database, once started.
+    "hl7_tls" and "dicom_tls" where they are. `pairing` names folder and database, once started; `warnings` says what an
+    operator should change, as the start found it.
 
     dicom_server  the engine of the DICOM door where it is in this process; the tests run its services on another one
     """
@@ -64,6 +68,7 @@ class Broker:
         self.clock = WatchedClock(clock or SystemClock())
         self.ports: dict[str, int] = {}
         self.facts: dict[str, str] = {}
+        self.warnings: list[str] = []
         self.pairing: Pairing | None = None
         self._undo = ExitStack()
 
@@ -85,7 +90,7 @@ class Broker:
             files = object_files(self.settings.data)
             older = self._prepare(site, database, files)
             writer = self._serve(site, database, folder, tls)
-            folder.tell_ports(self.ports)
+            self._tell_ports(folder)
             self._recover(Recovery(database, writer, store_instance_verb(site, database.ids), files, self.clock, older))
         except BaseException:
             self.stop()
@@ -111,7 +116,25 @@ class Broker:
         folder.take()
         self._undo.callback(folder.give_back)
         self._undo.callback(folder.forget_ports)
+        self._close_to_others()
         return folder
+
+    def _close_to_others(self) -> None:
+        """What is ours is made its owner's alone; what others can still read is said."""
+        for path in close_to_others(kept_paths(self.settings)):
+            self._warn("data.open_to_others", f"other users have rights to {path}, which is not ours to close", path)
+
+    def _warn(self, event: str, text: str, path: Path) -> None:
+        log.warning(event, path=str(path))
+        self.warnings.append(text)
+
+    def _tell_ports(self, folder: DataFolder) -> None:
+        """Who looks for the ports there has to look into the log instead; the doors serve all the same."""
+        try:
+            folder.tell_ports(self.ports)
+        except OSError as error:
+            log.warning("app.ports_not_told", reason=error.strerror, **self.ports)
+            self.warnings.append(f"ports.json cannot be written: {error.strerror}")
 
     def _open_database(self) -> Database:
         settings = self.settings
@@ -162,6 +185,7 @@ class Broker:
             hl7_messages=inbox.outcomes.snapshot,
             steps=shared(partial(_counted, database, steps_by_state)),
             alarms=shared(partial(_counted, database, open_alarms)),
+            log_lines_lost=lambda: lines_lost() + dicom.log_lines_lost(),
         )
         http = WebServer(web_app(probes, sources), settings.host, settings.http_port)
         opened: list[Hl7Listener | DicomDoor | DicomProcesses | WebServer] = [*hl7, dicom, http]
@@ -179,6 +203,9 @@ class Broker:
         files = {door: TlsFiles(**named) for door in ("hl7", "dicom") if (named := self.settings.tls(door)) is not None}
         for door, one in files.items():
             server_context(one)
+            if key_open_to_others(one.key):
+                text = f"other users can read the TLS key {one.key}; chmod go= {one.key}"
+                self._warn("tls.key_open_to_others", text, one.key)
             if validities(one.certificate)[0].ends < self.clock.now():
                 # Whether it still counts is for its peers to say.
                 log.warning("tls.certificate_expired", door=door)

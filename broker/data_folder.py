@@ -7,10 +7,13 @@ import json
 import os
 import time
 from collections.abc import Mapping
+from contextlib import suppress
 from pathlib import Path
 
 from broker.errors import AlreadyRunning, SettingsError
+from broker.owner_only import FILE, close_to_others, entries, make_folder, private_umask
 from broker.settings import Settings
+from broker.store.whole_file import write_whole
 
 PORTS = "ports.json"
 LOCK = "serve.lock"
@@ -32,8 +35,8 @@ class DataFolder:
         raises  AlreadyRunning when another process holds it, SettingsError when it cannot be used
         """
         try:
-            self.path.mkdir(parents=True, exist_ok=True, mode=0o750)
-            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+            make_folder(self.path)
+            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE)
             self._hold(self._lock)
         except BlockingIOError:
             holder = self._holder()
@@ -50,8 +53,9 @@ class DataFolder:
             raise SettingsError(
                 "the data folder cannot be used", setting="--data", data=self.path, reason=reason
             ) from None
-        os.ftruncate(self._lock, 0)
-        os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
+        with suppress(OSError):  # it only tells an operator who we are, and a full disk has no room for that
+            os.ftruncate(self._lock, 0)
+            os.pwrite(self._lock, f"{os.getpid()}\n".encode(), 0)
         self.forget_ports()  # of a process that was killed
 
     @property
@@ -77,13 +81,13 @@ class DataFolder:
             self._lock = None
 
     def tell_ports(self, ports: Mapping[str, int]) -> None:
-        """Write ports.json in one piece; who reads it sees all ports or none."""
-        part = self.path / f"{PORTS}.part"
-        part.write_text(json.dumps(ports) + "\n", "utf-8")
-        part.replace(self.path / PORTS)
+        """Write ports.json in one piece: a reader sees all ports or none. raises OSError"""
+        write_whole(self.path / PORTS, json.dumps(ports).encode() + b"\n", sync=False)
 
     def forget_ports(self) -> None:
-        (self.path / PORTS).unlink(missing_ok=True)
+        """A file that cannot be removed may name ports that nobody listens on: that costs its reader a try."""
+        with suppress(OSError):
+            (self.path / PORTS).unlink(missing_ok=True)
 
     def _holder(self) -> str:
         """Process id of who holds the lock, for the operator."""
@@ -103,6 +107,32 @@ def database_file(settings: Settings) -> Path | None:
         return settings.data / "broker.db"
     kind, _, path = settings.database.partition(":///")
     return Path(path) if kind == "sqlite" else None
+
+
+def prepare_folder(settings: Settings) -> None:
+    """Make the data folder for a command that writes beside `serve`, or close it to others.
+
+    raises  SettingsError when it cannot be made
+    """
+    private_umask()
+    try:
+        make_folder(settings.data)
+    except OSError as error:
+        raise SettingsError(
+            "the data folder cannot be made", setting="--data", data=settings.data, reason=error.strerror
+        ) from None
+    close_to_others(kept_paths(settings))
+
+
+def kept_paths(settings: Settings) -> list[Path]:
+    """What nobody else may read: the data folder with what it holds itself, and the database with its side files.
+
+    The folders of objects are made for their owner alone, and nobody gets past their top.
+    """
+    file = database_file(settings)
+    beside = [] if file is None else [file.with_name(file.name + end) for end in ("", "-wal", "-shm", "-journal")]
+    lock = [] if file is None else [file.with_name("write.lock")]
+    return list(dict.fromkeys([*entries(settings.data), *beside, *lock]))
 
 
 def _lives(process: str) -> bool:

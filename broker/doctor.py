@@ -15,16 +15,18 @@ from collections.abc import Iterator
 from contextlib import closing, suppress
 from dataclasses import dataclass
 from datetime import datetime, timedelta
+from http import HTTPStatus
+from http.client import HTTPException
 from pathlib import Path
 from typing import Any
-from urllib.error import URLError
-from urllib.request import urlopen
 
 from broker.archive.files import UNCLAIMED
 from broker.certificate_dates import validities
 from broker.clock import Clock
-from broker.data_folder import LOCK, PORTS, database_file, site_file
+from broker.data_folder import LOCK, PORTS, database_file, kept_paths, site_file
 from broker.errors import BrokerError, DatabaseTooOld, DatabaseUnavailable, SettingsError
+from broker.health_client import health, health_url
+from broker.owner_only import key_open_to_others, open_to_others
 from broker.settings import Settings, flag_of
 from broker.site.profile import Site, load
 from broker.store.database import OTHER, OTHER_REMEDY, Database, open_database
@@ -47,6 +49,8 @@ IMAGES_SECONDS = 20.0
 """Longest look at the files of stored images."""
 FIRST_NAMED = 3
 """Of the numbers, accession numbers and studies of images without a file."""
+MOST_NAMED = 5
+"""Paths that one line names."""
 DOORS = {
     "hl7": "hl7_port", "hl7_tls": "hl7_tls_port", "dicom": "dicom_port", "dicom_tls": "dicom_tls_port",
     "http": "http_port",
@@ -67,7 +71,7 @@ class Finding:
 def examine(settings: Settings, clock: Clock) -> list[Finding]:
     """Every check, in the order in which a start needs them; raises nothing."""
     ports = serving_ports(settings.data)
-    findings = [*_data_folder(settings), *_space(settings), *_database(settings)]
+    findings = [*_data_folder(settings), *_privacy(settings), *_space(settings), *_database(settings)]
     findings += _serving_doors(settings, ports) if ports is not None else _free_ports(settings)
     findings += [*_open_files(settings), *_certificates(settings, clock.now()), *_profile(settings, clock)]
     return findings
@@ -106,6 +110,25 @@ def _data_folder(settings: Settings) -> Iterator[Finding]:
         yield Finding("data folder", PROBLEM, f"nothing can be written in {place}: {error.strerror}", mend)
         return
     yield Finding("data folder", OK, f"{data.resolve()}" if data.exists() else f"{data} will be made")
+
+
+def _privacy(settings: Settings) -> Iterator[Finding]:
+    """Can others read what the broker keeps? The start closes what is ours; the rest is for a person to do."""
+    check = "privacy"
+    file = database_file(settings)
+    kept = [path for path in kept_paths(settings) if open_to_others(path)]
+    if not settings.data.exists():
+        return
+    if kept and ((file is not None and file.exists()) or settings.data.stat().st_uid != os.geteuid()):
+        mend = f"chmod go= {' '.join(map(str, kept[:MOST_NAMED]))}; those of another user: chown them to ours"
+        yield Finding(check, WARNING, f"other users of this machine have rights to {_named(kept)}", mend)
+    else:
+        yield Finding(check, OK, "only its owner reads the data folder" if not kept else "the start closes the folder")
+
+
+def _named(paths: list[Path]) -> str:
+    more = f" and {len(paths) - MOST_NAMED} more" if len(paths) > MOST_NAMED else ""
+    return ", ".join(map(str, paths[:MOST_NAMED])) + more
 
 
 def _nearest(folder: Path) -> Path:
@@ -221,13 +244,15 @@ def _serving_doors(settings: Settings, ports: dict[str, int]) -> Iterator[Findin
 
 
 def _readiness(host: str, port: int) -> Finding:
-    address = f"[{host}]" if ":" in host else host
     try:
-        with urlopen(f"http://{address}:{port}/health/ready", timeout=ANSWER_SECONDS):
-            return Finding("readiness", OK, "every part of the running broker works")
-    except (URLError, OSError, ValueError) as error:
-        mend = f"see http://{address}:{port}/health/ready for the part that does not, and the log for why"
-        return Finding("readiness", PROBLEM, f"the running broker is not ready: {error}", mend)
+        status = health(host, port, "ready", ANSWER_SECONDS)
+        found = f"it says {status}"
+    except (OSError, ValueError, HTTPException) as error:
+        status, found = 0, str(error)
+    if status == HTTPStatus.OK:
+        return Finding("readiness", OK, "every part of the running broker works")
+    mend = f"see {health_url(host, port, 'ready')} for the part that does not, and the log for why"
+    return Finding("readiness", PROBLEM, f"the running broker is not ready: {found}", mend)
 
 
 def _free_ports(settings: Settings) -> Iterator[Finding]:
@@ -281,6 +306,8 @@ def _certificates(settings: Settings, now: datetime) -> Iterator[Finding]:
             yield from _dates(check, "certificate", files.certificate, now)
             if files.authorities is not None:
                 yield from _dates(check, "authorities", files.authorities, now)
+            if key_open_to_others(files.key):
+                yield Finding(check, WARNING, f"other users can read the key {files.key}", f"chmod go= {files.key}")
         except SettingsError as error:
             yield Finding(check, PROBLEM, str(error), "name files in PEM form that belong together and can be read")
 

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from broker.visible import visible
+
 
 class BrokerError(Exception):
     """A cause with facts. The text is constant; what changes stands in the facts."""
@@ -12,7 +14,7 @@ class BrokerError(Exception):
         self.facts = facts
 
     def __str__(self) -> str:
-        shown = ", ".join(f"{name}={value}" for name, value in self.facts.items())
+        shown = ", ".join(f"{name}={visible(str(value))}" for name, value in self.facts.items())
         return f"{self.text} ({shown})" if shown else self.text
 
 

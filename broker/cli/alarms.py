@@ -8,12 +8,13 @@ from typing import Annotated
 import typer
 
 from broker.cli.flags import STORE, takes_settings
-from broker.cli.output import plain, print_json, print_table, remark
-from broker.cli.reading import opened
+from broker.cli.output import plain, print_json, print_table, remark, short
+from broker.cli.reading import ANY_WORD, opened, row_id
 from broker.clock import SystemClock
 from broker.domain.alarms import KINDS
 from broker.settings import Settings
 from broker.store.alarms import StoredAlarm, acknowledge, list_alarms
+from broker.visible import visible
 
 commands = typer.Typer(no_args_is_help=True, help="What a person must look at.")
 Json = Annotated[bool, typer.Option("--json", help="Print JSON.")]
@@ -49,21 +50,22 @@ def _to_do(alarm: StoredAlarm) -> str:
     return kind.to_do if kind else ""
 
 
-@commands.command("ack")
+@commands.command("ack", context_settings=ANY_WORD)
 @takes_settings(*STORE)
 def acknowledge_alarm(
     settings: Settings,
-    alarm_id: Annotated[int, typer.Argument(metavar="ID", help="Id of the alarm.")],
+    alarm_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the alarm.")],
     by: Annotated[str | None, typer.Option(help="Who has looked at it; default: the user of this session.")] = None,
 ) -> None:
     """Acknowledge an alarm; it stays in the list of all alarms, and is raised anew when it happens again."""
-    who = (by or _user())[:64]
+    who = visible(by or _user())[:64]
+    wanted = row_id(alarm_id)
     with opened(settings) as database, database.write() as tx:
-        done = acknowledge(tx, alarm_id, who, SystemClock().now())
+        done = wanted is not None and acknowledge(tx, wanted, who, SystemClock().now())
     if not done:
-        remark(f"No open alarm has the id {alarm_id}.")
+        remark(f"No open alarm has the id {short(alarm_id)}.")
         raise typer.Exit(1)
-    remark(f"Alarm {alarm_id} acknowledged by {who}.")
+    remark(f"Alarm {wanted} acknowledged by {who}.")
 
 
 def _user() -> str:

@@ -18,7 +18,8 @@ from broker import log
 from broker.cli.output import cell, print_json, print_table, remark
 from broker.cli.reading import opened
 from broker.clock import SystemClock
-from broker.data_folder import database_file, site_file
+from broker.data_folder import database_file, prepare_folder, site_file
+from broker.owner_only import private_umask
 from broker.settings import Settings
 from broker.site.profile import load
 from broker.store.database import Database, open_database
@@ -44,6 +45,7 @@ def import_worklist(
     Ends with 0 when every worklist file was taken; with 1 when one was refused or could not be read.
     """
     log.configure(settings.log)
+    private_umask()
     site = load(site_file(settings))
     application, _, facility = group.partition("|")
     report = ImportReport()
@@ -69,7 +71,7 @@ def _database(settings: Settings, dry_run: bool) -> Iterator[Database]:
         return
     with tempfile.TemporaryDirectory() as elsewhere:
         if not dry_run:
-            settings.data.mkdir(parents=True, exist_ok=True, mode=0o750)
+            prepare_folder(settings)
         url, data = (None, Path(elsewhere)) if dry_run else (settings.database, settings.data)
         database = open_database(
             url, data, migrate=True, lock_seconds=settings.lock_seconds, identity=paired_database(data)

@@ -10,7 +10,7 @@ import typer
 
 import broker
 from broker import log
-from broker.cli import alarms, messages, orders, send, worklist
+from broker.cli import alarms, messages, orders, send, streams, worklist
 from broker.cli.demo import demo
 from broker.cli.doctor import doctor
 from broker.cli.flags import SERVICE, STORE, takes_settings
@@ -48,20 +48,34 @@ def root(
 
 def main() -> None:
     """Run one command and end the process with its exit code."""
+    streams.prepare()
     log.configure("auto")
+    code = _run()
+    if fault := streams.fault_of_output():
+        remark(f"mwl-broker: the output could not be written: {fault}")
+        code = code or FAILED
+    log.flush()
+    sys.exit(code)
+
+
+def _run() -> int:
     try:
         app()
+    except SystemExit as ended:
+        return ended.code if isinstance(ended.code, int) else DONE if ended.code is None else FAILED
     except SettingsError as error:
         remark(f"mwl-broker: {error}")
-        sys.exit(WRONG_USE)
+        return WRONG_USE
     except BrokerError as error:
         remark(f"mwl-broker: {error}")
-        sys.exit(FAILED)
+        return FAILED
     except Exception as error:
         # A traceback's text may quote values of a patient; the log keeps its kind and its places.
         structlog.get_logger().critical("process.failed", exc_info=error)
+        log.flush()  # "above"
         remark("mwl-broker: ended by a fault of its own; the log line above says where")
-        sys.exit(FAILED)
+        return FAILED
+    return DONE
 
 
 if __name__ == "__main__":

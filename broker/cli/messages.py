@@ -7,8 +7,8 @@ from typing import Annotated, Any
 import typer
 
 from broker.cli.flags import STORE, takes_settings
-from broker.cli.output import cell, plain, print_json, print_table, remark
-from broker.cli.reading import opened
+from broker.cli.output import cell, plain, print_json, print_table, remark, short
+from broker.cli.reading import ANY_WORD, opened, row_id
 from broker.domain.request import Cause, Outcome
 from broker.hl7.answers import ANSWERS
 from broker.hl7v2.charset import decode
@@ -46,18 +46,19 @@ def show_messages(
         print_table("", columns, rows)
 
 
-@commands.command("show")
+@commands.command("show", context_settings=ANY_WORD)
 @takes_settings(*STORE)
 def show_message(
     settings: Settings,
-    message_id: Annotated[int, typer.Argument(metavar="ID", help="Id of the message in the journal.")],
+    message_id: Annotated[str, typer.Argument(metavar="ID", help="Id of the message in the journal.")],
     json: Json = False,
 ) -> None:
     """Show one message: how it ended, and its text."""
+    wanted = row_id(message_id)
     with opened(settings) as database, database.read() as tx:
-        found = message(tx, message_id)
+        found = None if wanted is None else message(tx, wanted)
     if found is None:
-        remark(f"No message has the id {message_id}.")
+        remark(f"No message has the id {short(message_id)}.")
         raise typer.Exit(1)
     lines = _lines(found)
     facts = _without_bytes(found)

@@ -9,7 +9,8 @@ import typer
 
 from broker import log
 from broker.cli.output import remark
-from broker.data_folder import DataFolder
+from broker.data_folder import DataFolder, prepare_folder
+from broker.owner_only import private_umask
 from broker.settings import Settings
 from broker.store.database import Database, open_database
 from broker.store.pairing import paired_database
@@ -21,10 +22,11 @@ PAIR_HELP = "Let this data folder belong to this database from now on, whatever 
 def migrate(settings: Settings, pair: Annotated[bool, typer.Option("--pair", help=PAIR_HELP)] = False) -> None:
     """Create the database, or bring an old one up to date."""
     log.configure(settings.log)
+    private_umask()
     if pair:
         _pair(settings)
         return
-    settings.data.mkdir(parents=True, exist_ok=True)
+    prepare_folder(settings)
     _opened(settings, paired_database(settings.data)).close()
     remark("The database is up to date.")
 

@@ -7,8 +7,8 @@ from typing import Annotated
 import typer
 
 from broker.cli.flags import STORE, takes_settings
-from broker.cli.output import cell, print_json, print_table, remark, state, wall_clock
-from broker.cli.reading import opened
+from broker.cli.output import cell, print_json, print_table, remark, short, state, wall_clock
+from broker.cli.reading import ANY_WORD, can_be_stored, opened
 from broker.settings import Settings
 from broker.store.shown import find_order, list_orders
 from broker.store.story import OrderStory, ShownEvent, order_story
@@ -28,7 +28,7 @@ def show_orders(
 ) -> None:
     """List the orders that changed last."""
     with opened(settings) as database, database.read() as tx:
-        found = list_orders(tx, limit, patient)
+        found = list_orders(tx, limit, patient) if can_be_stored(patient or "") else []
     if json:
         print_json(found)
     elif not found:
@@ -43,7 +43,7 @@ def show_orders(
         print_table("", columns, rows)
 
 
-@commands.command("show")
+@commands.command("show", context_settings=ANY_WORD)
 @takes_settings(*STORE)
 def show_order(
     settings: Settings,
@@ -52,9 +52,10 @@ def show_order(
 ) -> None:
     """Show an order with its steps and its timeline; every order that bears the number. JSON: a list when several."""
     with opened(settings) as database, database.read() as tx:
-        stories = [order_story(tx, order) for order in find_order(tx, number.strip())]
+        found = find_order(tx, number.strip()) if can_be_stored(number) else []
+        stories = [order_story(tx, order) for order in found]
     if not stories:
-        remark(f"No order has the number {cell(number)}. By patient: mwl-broker orders list --patient ID")
+        remark(f"No order has the number {short(number)}. By patient: mwl-broker orders list --patient ID")
         raise typer.Exit(1)
     if json:
         print_json(stories[0] if len(stories) == 1 else stories)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import codecs
 import dataclasses
 import json
 import sys
@@ -15,8 +16,11 @@ from rich.console import Console
 from rich.table import Table
 from rich.text import Text
 
+from broker.visible import is_inert, visible
+
 GAP = 2  # characters between two columns
 LONG_WORD = 24  # characters
+LONG_ECHO = 64  # characters
 PIPE_COLUMNS = 250  # where nobody looks at a terminal, cells stay on one line
 
 
@@ -28,11 +32,22 @@ def console() -> Console:
 
 def remark(text: str) -> None:
     """Tell the operator something that is no result."""
-    print(text, file=sys.stderr)
+    print("\n".join(map(visible, text.split("\n"))), file=sys.stderr, flush=True)
 
 
 def print_json(value: Any) -> None:
-    print(json.dumps(plain(value), ensure_ascii=False, indent=2))
+    print(json_text(value, ascii_only=codecs.lookup(sys.stdout.encoding or "ascii").name != "utf-8"))
+
+
+def json_text(value: Any, *, ascii_only: bool = False) -> str:
+    """JSON in which what a terminal would act on is escaped, as JSON escapes it; ascii_only: all that is not ASCII."""
+    text = json.dumps(plain(value), ensure_ascii=ascii_only, indent=2)
+    # Line breaks are between values only: within them json.dumps has escaped them.
+    return "\n".join(line if line.isprintable() else "".join(map(_escaped, line)) for line in text.split("\n"))
+
+
+def _escaped(letter: str) -> str:
+    return letter if is_inert(letter) else json.dumps(letter)[1:-1]
 
 
 def plain(value: Any) -> Any:
@@ -53,8 +68,9 @@ def print_table(title: str, columns: Sequence[str], rows: Iterable[Sequence[Any]
     texts = [[cell(value) for value in row] for row in rows]
     out = console()
     widths = _widths(list(zip(columns, *texts, strict=True)), out.width - GAP * (len(columns) - 1))
-    table = Table(title=Text(title) if title else None, title_justify="left", title_style="bold", header_style="bold",
-                  box=box.SIMPLE_HEAD, show_edge=False, pad_edge=False, collapse_padding=True)  # fmt: skip
+    heading = Text(visible(title)) if title else None
+    table = Table(title=heading, title_justify="left", title_style="bold", header_style="bold", box=box.SIMPLE_HEAD,
+                  show_edge=False, pad_edge=False, collapse_padding=True)  # fmt: skip
     for name, width in zip(columns, widths, strict=True):
         table.add_column(Text(name), overflow="fold", width=width)
     for row in texts:
@@ -86,14 +102,19 @@ def _longest_word(text: str) -> int:
 
 
 def cell(value: Any) -> str:
-    """A value as a person reads it; control characters of foreign values never reach the terminal."""
+    """A value as a person reads it; control and direction characters of foreign values are shown as escapes."""
     if value is None:
         return ""
     if isinstance(value, datetime):
         return value.astimezone(UTC).strftime("%Y-%m-%d %H:%M:%S")
     if isinstance(value, list | tuple):
         return ", ".join(cell(item) for item in value)
-    return "".join(letter if letter.isprintable() else "\N{REPLACEMENT CHARACTER}" for letter in str(value))
+    return visible(str(value))
+
+
+def short(word: str) -> str:
+    """What an operator typed, as a remark repeats it."""
+    return cell(word if len(word) <= LONG_ECHO else f"{word[:LONG_ECHO]}...")
 
 
 def state(word: str, held: str | None) -> str:

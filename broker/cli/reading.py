@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from contextlib import contextmanager
 
@@ -10,6 +11,22 @@ from broker.data_folder import database_file
 from broker.errors import NotFound
 from broker.settings import Settings
 from broker.store.database import Database, open_database
+
+ANY_WORD = {"ignore_unknown_options": True}
+"""For commands that take a number or an id: one that begins with a hyphen is no option, but one that nothing has."""
+
+
+def row_id(word: str) -> int | None:
+    """The id that a word names; None for one that no row can have: ids are whole numbers of 64 bits above 0."""
+    if not re.fullmatch("[0-9]{1,19}", word.strip()):
+        return None
+    number = int(word)
+    return number if 0 < number < 1 << 63 else None
+
+
+def can_be_stored(word: str) -> bool:
+    """False for a word with bytes that are not UTF-8 (PEP 383): no database has it."""
+    return word.isascii() or not any("\ud800" <= letter <= "\udfff" for letter in word)
 
 
 @contextmanager

@@ -82,7 +82,8 @@ def _lines(answer: Answer) -> list[str]:
 
 def _print(name: str, answer: Answer) -> None:
     out = console()
-    out.print(f"{name}: {answer.code or 'no acknowledgement'} in {answer.seconds * 1000:.0f} ms", style="bold")
+    code = cell(answer.code) or "no acknowledgement"
+    out.print(f"{cell(name)}: {code} in {answer.seconds * 1000:.0f} ms", style="bold")
     for line in _lines(answer):
         out.print("  " + line, soft_wrap=True)
 
@@ -99,6 +100,6 @@ def _facts(name: str, answer: Answer) -> dict[str, object]:
 
 
 def _summarise(answers: list[Answer]) -> None:
-    codes = Counter(answer.code or "no acknowledgement" for answer in answers)
+    codes = Counter(cell(answer.code) or "no acknowledgement" for answer in answers)
     by_code = ", ".join(f"{count} {code}" for code, count in sorted(codes.items())) or "none answered"
     remark(f"{counted(len(answers), 'message')}: {by_code}.")

@@ -10,7 +10,7 @@ import typer
 from broker.cli.flags import STORE, takes_settings
 from broker.cli.import_worklist import import_worklist
 from broker.cli.output import print_json, print_table, remark, state, wall_clock
-from broker.cli.reading import opened
+from broker.cli.reading import can_be_stored, opened
 from broker.settings import Settings
 from broker.store.shown import list_steps
 
@@ -31,7 +31,7 @@ def show_steps(
     if date is not None and not re.fullmatch("[0-9]{8}", date):
         raise typer.BadParameter("a day is YYYYMMDD, like 20260302", param_hint="--date")
     with opened(settings) as database, database.read() as tx:
-        found = list_steps(tx, limit + 1, station, date)
+        found = list_steps(tx, limit + 1, station, date) if can_be_stored(station or "") else []
     if json:
         print_json(found[:limit])
     elif not found:

@@ -11,7 +11,7 @@ import signal
 import socket
 import sys
 import threading
-from contextlib import ExitStack
+from contextlib import ExitStack, suppress
 from typing import BinaryIO
 
 import structlog
@@ -19,9 +19,10 @@ import structlog
 from broker import log
 from broker.clock import SystemClock
 from broker.errors import BrokerError
+from broker.owner_only import private_umask
 from broker.processes.door import DicomDoor, build_door
 from broker.processes.handover import Handover
-from broker.processes.report import Report, read_stop
+from broker.processes.report import Report, ReportPipe, read_stop
 from broker.store.database import open_database
 from broker.store.pairing import paired_database
 from broker.store.writer import Writer
@@ -54,14 +55,15 @@ class LifeLine:
 
 def main() -> None:
     """Serve until told to stop. Signals of a terminal or a service manager are for the main process, which tells us."""
-    for number in (signal.SIGTERM, signal.SIGINT):
+    private_umask()
+    for number in (signal.SIGTERM, signal.SIGINT, signal.SIGHUP):
         signal.signal(number, signal.SIG_IGN)
     handed = sys.stdin.buffer.readline()
     if not handed:
         os._exit(ORPHANED)
     life_line = LifeLine(sys.stdin.buffer)
     # What is printed by mistake must not end up between the reports.
-    reports = os.fdopen(os.dup(1), "wb", buffering=0)
+    reports = ReportPipe(os.dup(1))
     os.dup2(2, 1)
     code = FAILED
     try:
@@ -72,15 +74,16 @@ def main() -> None:
     except BrokenPipeError:
         code = ORPHANED
     except BrokerError as error:
-        reports.write(Report(False, failed=str(error)).line())
+        with suppress(OSError):
+            reports.send(Report(False, failed=str(error)), CLOSE_SECONDS)
     except Exception as error:
         # Its text may hold values of a patient.
         structlog.get_logger().critical("process.failed", exc_info=error)
-    sys.stderr.flush()
+    log.flush()
     os._exit(code)  # threads that were cut off wait for nobody
 
 
-def _serve(handover: Handover, life_line: LifeLine, reports: BinaryIO) -> None:
+def _serve(handover: Handover, life_line: LifeLine, reports: ReportPipe) -> None:
     settings = handover.settings
     site = handover.site()
     with ExitStack() as undo:
@@ -104,9 +107,10 @@ def _serve(handover: Handover, life_line: LifeLine, reports: BinaryIO) -> None:
         door.stop(life_line.grace_seconds)
 
 
-def _report_until_told(door: DicomDoor, writer: Writer, life_line: LifeLine, reports: BinaryIO) -> None:
+def _report_until_told(door: DicomDoor, writer: Writer, life_line: LifeLine, reports: ReportPipe) -> None:
     while True:
-        reports.write(Report(door.ready() and writer.ready(), door.snapshot()).line())
+        ready = door.ready() and writer.ready()
+        reports.send(Report(ready, door.snapshot(), log_lines_lost=log.lines_lost()))
         if life_line.wait_for_stop(REPORT_SECONDS):
             return
 

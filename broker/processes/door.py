@@ -74,6 +74,10 @@ class DicomDoor:
         """Processes of the door, each with its probe: none, it is this one."""
         return {}
 
+    def log_lines_lost(self) -> int:
+        """By processes of its own: it has none."""
+        return 0
+
     def snapshot(self) -> Snapshot | None:
         """Who is connected, what was refused, over all ports; None while it does not serve."""
         known = [one for listener in self._listeners.values() if (one := listener.snapshot()) is not None]

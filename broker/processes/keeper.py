@@ -58,6 +58,7 @@ class Keeper:
         self._report: Report | None = None
         self._heard_at = 0.0
         self._past = NOTHING
+        self._past_lines_lost = 0
         self._failed = ""
         self._thread = threading.Thread(target=self._keep, name=f"dicom-process-{number}", daemon=True)
 
@@ -106,6 +107,11 @@ class Keeper:
         with self._changed:
             now = self._report.snapshot if self._report is not None else None
             return total([self._past] if now is None else [self._past, now])
+
+    def log_lines_lost(self) -> int:
+        """By this process and those before it, as they said last."""
+        with self._changed:
+            return self._past_lines_lost + (self._report.log_lines_lost if self._report is not None else 0)
 
     @property
     def pid(self) -> int | None:
@@ -188,6 +194,8 @@ class Keeper:
         """What the process counted stays; who was connected to it no longer is."""
         with self._changed:
             last = self._report.snapshot if self._report is not None else None
+            if self._report is not None:
+                self._past_lines_lost += self._report.log_lines_lost
             if last is not None:
                 closed = tuple(replace(peer, open=0) for peer in last.peers)
                 self._past = total([self._past, replace(last, open=0, waiting=0, peers=closed)])

@@ -98,6 +98,10 @@ class DicomProcesses:
         """
         return total([keeper.snapshot() for keeper in self._keepers]) if self._serves else None
 
+    def log_lines_lost(self) -> int:
+        """Log lines that its processes could not write."""
+        return sum(keeper.log_lines_lost() for keeper in self._keepers)
+
     def _handover(self, number: int) -> Handover:
         """Of the sockets that are open now; none when it stops meanwhile, and then nothing is started."""
         descriptors = {name: listening.fileno() for name, listening in self._sockets.items()}

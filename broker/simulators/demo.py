@@ -20,6 +20,7 @@ from broker.simulators.modality import Modality, ModalityError
 from broker.simulators.morning import Ended, Morning, MorningError, play
 from broker.simulators.process import BrokerProcess, ProcessError
 from broker.simulators.ris import Ris
+from broker.visible import visible
 
 HOST = "127.0.0.1"
 COMMANDS_AT_ONCE = 4
@@ -37,8 +38,8 @@ def run_demo(keep: bool, console: Console) -> int:
     try:
         verdict, code = _run(broker, console)
     except FAILURES as error:
-        console.print(Text(broker.printed()[-2000:]))
-        verdict, code = f"The demo failed: {error}", 1
+        console.print(Text("\n".join(map(visible, broker.printed()[-2000:].splitlines()))))
+        verdict, code = visible(f"The demo failed: {error}"), 1
     finally:
         broker.kill()
         if not keep:
@@ -121,5 +122,6 @@ def _timeline(story: Mapping[str, Any], ended: Ended, found: Sequence[str]) -> T
         time = str(event["at"])[11:19]
         states = " -> ".join(value for value in (event["before"], event["after"]) if value)
         change = states or str(event["detail"].get("reason", ""))
-        table.add_row(*map(Text, (time, event["kind"], event["step_id"] or "", change, event["actor"])))
+        shown = (time, event["kind"], event["step_id"] or "", change, event["actor"])
+        table.add_row(*(Text(visible(text)) for text in shown))
     return table

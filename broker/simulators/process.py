@@ -7,15 +7,17 @@ import os
 import subprocess
 import sys
 import time
-import urllib.error
-import urllib.request
 from collections.abc import Sequence
+from http.client import HTTPException
 from pathlib import Path
+
+from broker.health_client import health
 
 COMMAND = (sys.executable, "-m", "broker.cli.main")
 START_SECONDS = 60.0
 STOP_SECONDS = 10.0
 POLL_SECONDS = 0.05
+HEALTH_SECONDS = 5.0
 
 
 class ProcessError(Exception):
@@ -109,13 +111,9 @@ class BrokerProcess:
 
     def health(self, which: str = "ready") -> int:
         """HTTP status of /health/ready or /health/live; 0 when nobody answers."""
-        address = f"http://127.0.0.1:{self.ports['http']}/health/{which}"
         try:
-            with urllib.request.urlopen(address, timeout=5) as response:
-                return int(response.status)
-        except urllib.error.HTTPError as error:
-            return error.code
-        except OSError:
+            return health("127.0.0.1", self.ports["http"], which, HEALTH_SECONDS)
+        except (OSError, HTTPException):
             return 0
 
     def _where(self) -> dict[str, str]:

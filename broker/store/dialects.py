@@ -14,6 +14,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from broker.errors import SettingsError
+from broker.owner_only import make_folder
 from broker.store.postgres import PostgresBackend
 from broker.store.sqlite import SqliteBackend
 
@@ -89,7 +90,7 @@ def backend_for(url: str | None, data: Path, lock_seconds: float) -> Backend:
 
 def _sqlite(path: Path, lock_seconds: float) -> SqliteBackend:
     try:
-        path.parent.mkdir(parents=True, exist_ok=True)
+        make_folder(path.parent)
     except OSError as error:
         raise SettingsError(
             "the folder of the database cannot be made", folder=str(path.parent), cause=error.strerror

@@ -11,6 +11,7 @@ from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
 from broker.errors import SettingsError
+from broker.owner_only import make_file
 from broker.store.prepared import KEPT_STATEMENTS
 from broker.store.reader_pool import READERS, ReaderPool, trust_new_connections
 from broker.store.write_lock import WriteLock
@@ -72,6 +73,7 @@ class SqliteBackend:
             raise
 
     def prepare(self) -> None:
+        make_file(self.path)  # SQLite gives its side files the mode of this one
         # On the driver's own connection: SQLite changes the mode only outside a transaction.
         connection = self.writers.raw_connection()
         try:

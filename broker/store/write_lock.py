@@ -10,6 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from broker.errors import DatabaseUnavailable
+from broker.owner_only import FILE
 
 
 class WriteLock:
@@ -70,7 +71,7 @@ class WriteLock:
 
 def _opened(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o640)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE)
     except OSError as error:
         raise DatabaseUnavailable("the lock file of the database cannot be opened", cause=error.strerror) from error
 

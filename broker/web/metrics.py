@@ -1,6 +1,7 @@
 """GET /metrics in the text form of Prometheus: read from snapshots when it is asked for.
 
 Label values are words of our own code, AE titles and addresses of the peers that were seen last; never patient data.
+Control and direction characters of AE titles are shown as escapes, and so a backslash is doubled.
 """
 
 from __future__ import annotations
@@ -27,6 +28,7 @@ from starlette.routing import Route
 import broker
 from broker.errors import DatabaseUnavailable
 from broker.tally import DistributionSnapshot
+from broker.visible import distinct
 
 MOST_PEERS = 200
 """Peers that are told, the last seen first: each is a time series in the database that reads us."""
@@ -115,6 +117,7 @@ class Sources:
 
     dicom, hl7       by name of the listener; None while it does not serve
     hl7_messages     by outcome
+    log_lines_lost   of all processes
     steps, alarms    from the database: by state and whether held, and by kind; may raise DatabaseUnavailable
     """
 
@@ -124,6 +127,7 @@ class Sources:
     hl7_messages: Callable[[], Mapping[str, int]]
     steps: Callable[[], Mapping[tuple[str, bool], int]]
     alarms: Callable[[], Mapping[str, int]]
+    log_lines_lost: Callable[[], int]
 
 
 def metrics_routes(sources: Sources) -> list[Route]:
@@ -160,6 +164,8 @@ class _Collector(Collector):
         messages = {(outcome,): n for outcome, n in self._sources.hl7_messages().items()}
         yield _counter("hl7_messages", "HL7 messages, by how they ended", ("outcome",), messages)
         yield from _writer(self._sources.writer())
+        lost = {(): self._sources.log_lines_lost()}
+        yield _counter("log_lines_lost", "Log lines that could not be written", (), lost)
         yield from self._database()
 
     def _database(self) -> Iterator[Metric]:
@@ -190,7 +196,8 @@ def _dicom(doors: Mapping[str, DicomDoor]) -> Iterator[Metric]:
 
 def _peers(doors: Mapping[str, DicomDoor]) -> Iterator[Metric]:
     labels = ("door", "calling_ae_title", "host")
-    seen = [((name, p.calling_ae_title, p.host), p) for name, door in doors.items() for p in door.peers[:MOST_PEERS]]
+    told = [(name, peer) for name, door in doors.items() for peer in door.peers[:MOST_PEERS]]
+    seen = [((name, distinct(peer.calling_ae_title), peer.host), peer) for name, peer in told]
     opened = {key: peer.open for key, peer in seen}
     yield _gauge("dicom_peer_associations_open", "Associations by peer, the last seen ones", labels, opened)
     last = {key: peer.last_seen for key, peer in seen}

@@ -54,6 +54,24 @@ def test_an_empty_list_says_so_and_ends_with_0(run, data: Path, command: tuple[s
     assert (as_json.code, as_json.json) == (0, [])
 
 
+ODD = ["7", "A1", "-1", "--", "0", "1" * 5_000, str(2**63), "\N{ARABIC-INDIC DIGIT ONE}", "\udcff", "\x1b[2J"]
+
+
+@pytest.mark.parametrize("command", [("messages", "show"), ("orders", "show"), ("alarms", "ack")], ids=" ".join)
+@pytest.mark.parametrize("word", ODD, ids=ascii)
+def test_a_word_that_names_nothing_is_said_to_and_ends_with_1(  # type: ignore[no-untyped-def]
+    run, data: Path, database_url: str, command: tuple[str, ...], word: str
+) -> None:
+    words = ("--", word) if word == "--" else (word,)
+
+    ran = run(*command, "--data", data, "--database", database_url, *words)
+
+    assert (ran.code, ran.out) == (1, "")
+    assert ran.err.startswith("No ")
+    assert "\x1b" not in ran.err
+    assert len(ran.err) < 200
+
+
 @pytest.mark.parametrize(
     "command",
     [("messages", "show", "7"), ("orders", "show", "NOPE"), ("alarms", "ack", "7")],
@@ -69,7 +87,7 @@ def test_an_unknown_id_is_said_and_ends_with_1(run, data: Path, command: tuple[s
 @pytest.mark.parametrize(
     "words",
     [("nonsense",), ("orders", "show"), ("orders", "list", "--limit", "many"), ("messages", "list", "--outcome", "odd"),
-     ("messages", "show", "A1"), ("worklist", "list", "--date", "today"),
+     ("worklist", "list", "--date", "today"),
      ("serve", "--hl7-port", "70000"), ("serve", "--ae-title", "SEVENTEENLETTERS1"),
      ("hl7", "send", "no-such-file.hl7")],
     ids=" ".join,
