@@ -63,7 +63,8 @@ def _fill_closed() -> None:
         try:
             os.fstat(descriptor)
         except OSError:
-            os.open(os.devnull, os.O_WRONLY if descriptor == 0 else os.O_RDONLY)  # takes the lowest free number
+            taken = os.open(os.devnull, os.O_WRONLY if descriptor == 0 else os.O_RDONLY)  # the lowest free number
+            os.set_inheritable(taken, True)  # processes of ours would find it closed again
 
 
 def _safe(descriptor: int, given: TextIO | None, line_buffering: bool) -> TextIO:

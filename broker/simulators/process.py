@@ -29,12 +29,14 @@ class BrokerProcess:
 
     data     the data folder; serve.out and serve.err there hold what the process printed
     options  further flags of `serve`
+    before   words before the command, as `nohup` is one
     ports    {"hl7": n, "dicom": n, "http": n} once started
     """
 
     def __init__(self, data: Path, options: Sequence[str] = ()) -> None:
         self.data = data
         self.options = list(options)
+        self.before: list[str] = []
         self.ports: dict[str, int] = {}
         self.process: subprocess.Popen[bytes] | None = None
 
@@ -67,7 +69,7 @@ class BrokerProcess:
         free = ["--hl7-port", "0", "--dicom-port", "0", "--http-port", "0"]
         with (self.data / "serve.out").open("ab") as out, (self.data / "serve.err").open("ab") as err:
             self.process = subprocess.Popen(
-                [*COMMAND, "serve", "--data", str(self.data), *free, *self.options],
+                [*self.before, *COMMAND, "serve", "--data", str(self.data), *free, *self.options],
                 stdin=subprocess.DEVNULL,
                 stdout=out,
                 stderr=err,

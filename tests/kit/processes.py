@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
+from urllib.request import ProxyHandler, build_opener
 
 import psycopg
 from psycopg.conninfo import conninfo_to_dict, make_conninfo
@@ -26,6 +27,17 @@ class ServedBroker(BrokerProcess):
         super().__init__(data, ("--database", database_url, *options))
         data.mkdir(parents=True, exist_ok=True)
         (data / "site.toml").write_text(profile, encoding="utf-8")
+
+    def through_shell(self, line: str) -> None:
+        """Have the process started by a line of the shell in which "$@" is its command: exec "$@" 2>/dev/full"""
+        self.before = ["sh", "-c", line, "sh"]
+
+    def metric(self, name: str) -> float:
+        """A figure of /metrics that has no labels."""
+        address = f"http://127.0.0.1:{self.ports['http']}/metrics"
+        with build_opener(ProxyHandler({})).open(address, timeout=10) as told:
+            lines = told.read().decode().splitlines()
+        return next(float(line.split()[1]) for line in lines if line.startswith(f"mwl_broker_{name} "))
 
     def send(self, message: bytes) -> Answer:
         return send(self.ports["hl7"], message)

@@ -90,3 +90,49 @@ def test_one_of_several_processes_says_which_it_is() -> None:
     structlog.get_logger().info("dicom.association", what="accepted")
 
     assert events(stream)[0]["process"] == 2
+
+
+def test_what_a_peer_sends_acts_on_no_reader_of_the_log(written: io.StringIO) -> None:
+    structlog.get_logger().info("dicom.association", calling_ae_title="\x1b]0;x\a\u202e\x9b", names=["a\nb"])
+
+    (event,) = events(written)
+    assert event["calling_ae_title"] == r"\x1b]0;x\x07\u202e\x9b"
+    assert event["names"] == [r"a\nb"]
+
+
+def test_text_lines_show_it_as_escapes_too() -> None:
+    stream = io.StringIO()
+    log.configure("text", stream)
+
+    structlog.get_logger().info("dicom.association", calling_ae_title="\x1b[2J\u2028\u202e", odd={"k": "\x1b"})
+
+    assert len(stream.getvalue().splitlines()) == 1
+    assert stream.getvalue().rstrip("\n").isprintable()
+    assert r"\x1b[2J\u2028\u202e" in stream.getvalue()
+
+
+class Unprintable:
+    def __repr__(self) -> str:
+        raise RuntimeError(SECRET)
+
+
+@pytest.mark.parametrize("form", ["json", "text"])
+def test_an_event_that_no_line_can_be_made_of_fails_nobody_and_is_counted(form: str) -> None:
+    stream = io.StringIO()
+    log.configure(form, stream)
+
+    structlog.get_logger().info("hl7.message", odd=Unprintable())
+    structlog.get_logger().info("hl7.message", fine=1)
+
+    assert len(stream.getvalue().splitlines()) == 1
+    assert log.lines_lost() == 1
+
+
+def test_a_stream_that_is_closed_costs_lines_and_nothing_else() -> None:
+    stream = io.StringIO()
+    log.configure("json", stream)
+    stream.close()
+
+    structlog.get_logger().info("hl7.message")
+
+    assert log.lines_lost() == 1
