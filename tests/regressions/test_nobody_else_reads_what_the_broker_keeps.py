@@ -1,4 +1,4 @@
-"""Database, locks, ports, objects and folders are their owner's alone, whatever the umask and whoever made the folder."""
+"""Database, locks, ports, objects and folders are their owner's alone, whatever the umask and whoever made them."""
 
 from __future__ import annotations
 

@@ -54,7 +54,7 @@ def test_an_empty_list_says_so_and_ends_with_0(run, data: Path, command: tuple[s
     assert (as_json.code, as_json.json) == (0, [])
 
 
-ODD = ["7", "A1", "-1", "--", "0", "1" * 5_000, str(2**63), "\N{ARABIC-INDIC DIGIT ONE}", "\udcff", "\x1b[2J"]
+ODD = ["7", "A1", "-1", "0", "1" * 5_000, str(2**63), "\N{ARABIC-INDIC DIGIT ONE}", "\udcff", "\x1b[2J"]
 
 
 @pytest.mark.parametrize("command", [("messages", "show"), ("orders", "show"), ("alarms", "ack")], ids=" ".join)
@@ -62,9 +62,7 @@ ODD = ["7", "A1", "-1", "--", "0", "1" * 5_000, str(2**63), "\N{ARABIC-INDIC DIG
 def test_a_word_that_names_nothing_is_said_to_and_ends_with_1(  # type: ignore[no-untyped-def]
     run, data: Path, database_url: str, command: tuple[str, ...], word: str
 ) -> None:
-    words = ("--", word) if word == "--" else (word,)
-
-    ran = run(*command, "--data", data, "--database", database_url, *words)
+    ran = run(*command, "--data", data, "--database", database_url, word)
 
     assert (ran.code, ran.out) == (1, "")
     assert ran.err.startswith("No ")
@@ -277,3 +275,35 @@ def test_a_fault_of_our_own_ends_with_1_and_shows_where_but_not_what(  # type: i
     assert "ValueError" in ran.err
     assert "test_commands.py" in ran.err
     assert "DOE" not in ran.err + ran.out
+
+
+ACTING = "\x1b[2J\a\x9b\x7f\u202e\u2066\u200f\u2028\ufeff"
+
+
+def test_json_escapes_what_acts_on_a_terminal_and_says_the_same(  # type: ignore[no-untyped-def]
+    run, stocked: Path, opened: Database
+) -> None:
+    with opened.write() as tx:
+        tx.execute(insert(t.messages), a_message(2, sender=f"M\u00dcLLER{ACTING}", reason=ACTING))
+
+    ran = run("messages", "list", "--data", stocked, "--json")
+
+    assert ran.json[0]["reason"] == ACTING
+    assert "M\u00dcLLER" in ran.out
+    assert all(line.isprintable() for line in ran.out.splitlines())
+
+
+@pytest.mark.parametrize("command", [("messages", "list"), ("messages", "show", "2")], ids=" ".join)
+def test_tables_show_what_acts_on_a_terminal_as_escapes(  # type: ignore[no-untyped-def]
+    run, stocked: Path, opened: Database, command: tuple[str, ...]
+) -> None:
+    raw = f"MSH|^~\\&|RIS|HOSP\rPID|1||P1||[red]DOE[/red]{ACTING}\r".encode()
+    values = {"control_id": "C\x9b\u202e", "sender": "[red]", "reason": ACTING, "charset": "UNICODE UTF-8", "raw": raw}
+    with opened.write() as tx:
+        tx.execute(insert(t.messages), a_message(2, **values))
+
+    shown = run(*command, "--data", stocked).out
+
+    assert all(line.isprintable() for line in shown.splitlines())
+    for text in (r"C\x9b\u202e", "[red]", r"\x1b[2J\x07\x9b\x7f\u202e\u2066\u200f\u2028\ufeff"):
+        assert text in shown

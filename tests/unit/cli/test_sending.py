@@ -75,6 +75,24 @@ def run(monkeypatch: pytest.MonkeyPatch, *words: object) -> int:
     return int(ended.value.code or 0)
 
 
+@pytest.mark.parametrize("form", [(), ("--json",)], ids=["text", "json"])
+def test_an_answer_acts_on_no_terminal(
+    receiver: Callable[..., Receiver],
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    capsys: pytest.CaptureFixture[str],
+    form: tuple[str, ...],
+) -> None:
+    file = tmp_path / "order.hl7"
+    file.write_bytes(MESSAGE)
+
+    run(monkeypatch, file, "--port", receiver(answer("A\x1b[2J\n\u202e\x9b[red]")).port, *form)
+
+    printed = capsys.readouterr()
+    assert all(line.isprintable() for line in (printed.out + printed.err).splitlines())
+    assert "[red]" in printed.out
+
+
 @pytest.mark.parametrize(
     "content",
     [
