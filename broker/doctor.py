@@ -115,11 +115,12 @@ def _data_folder(settings: Settings) -> Iterator[Finding]:
 def _privacy(settings: Settings) -> Iterator[Finding]:
     """Can others read what the broker keeps? The start closes what is ours; the rest is for a person to do."""
     check = "privacy"
-    file = database_file(settings)
-    kept = [path for path in kept_paths(settings) if open_to_others(path)]
     if not settings.data.exists():
         return
-    if kept and ((file is not None and file.exists()) or settings.data.stat().st_uid != os.geteuid()):
+    paths = [path for path in kept_paths(settings) if path.exists()]
+    kept = [path for path in paths if open_to_others(path)]
+    is_empty = {path.name for path in paths} <= {settings.data.name, "site.toml"}
+    if kept and not (is_empty and settings.data.stat().st_uid == os.geteuid()):
         mend = f"chmod go= {' '.join(map(str, kept[:MOST_NAMED]))}; those of another user: chown them to ours"
         yield Finding(check, WARNING, f"other users of this machine have rights to {_named(kept)}", mend)
     else:

@@ -20,7 +20,7 @@ MOST_LINES = 10_000
 MOST_BYTES = 4_000_000
 WRITE_BYTES = select.PIPE_BUF
 """Lines written at once: a pipe takes so much in one piece, so that lines of several processes do not mix."""
-PAUSE_SECONDS = 0.005
+PAUSE_SECONDS = 0.02
 """After a write. A line that comes after a rest is written at once; those of a busy broker are written together, which
 saves a change of thread for each."""
 LOOK_SECONDS = 0.002

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import sqlite3
+import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -18,6 +19,9 @@ from tests.kit.brokers import PROFILE
 from tests.kit.messages import Case
 from tests.kit.mllp import Answer, send
 from tests.kit.scanner import Scanner
+
+MOMENT_SECONDS = 0.05
+"""Lines are written by a thread of their own: a moment after the answer that they tell of."""
 
 
 class ServedBroker(BrokerProcess):
@@ -54,6 +58,7 @@ class ServedBroker(BrokerProcess):
 
     def logged(self, event: str) -> list[dict[str, Any]]:
         """All lines of one event in the log."""
+        time.sleep(MOMENT_SECONDS)
         text = (self.data / "serve.err").read_text("utf-8")
         lines = [json.loads(line) for line in text.splitlines() if line.startswith("{") and line.endswith("}")]
         return [line for line in lines if line["event"] == event]
