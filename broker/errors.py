@@ -50,6 +50,10 @@ class UnreadableDataset(BrokerError):
     """Bytes that are no DICOM dataset, or one that does not fit its SOP class."""
 
 
+class BeyondBounds(UnreadableDataset):
+    """A dataset that is deeper, longer or more numerous than any we read."""
+
+
 class StorageFull(BrokerError):
     """No room, or no permission, to keep an object."""
 

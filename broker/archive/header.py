@@ -2,31 +2,56 @@
 
 from __future__ import annotations
 
-import zlib
 from dataclasses import dataclass
-from io import BytesIO
 from pathlib import Path
 from typing import BinaryIO
 
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from broker.archive.values import instant, items, moment, text
-from broker.errors import UnreadableDataset
+from broker.dataset.attributes import MOST_VALUE_BYTES, Attribute, Attributes, attribute
+from broker.dataset.forward import Bounds, DeflatedSource, ForwardReader, PlainSource, Source, Wanted
+from broker.dataset.reading import SPECIFIC_CHARACTER_SET
+from broker.dataset.values import instant
 
 MOST_HEADER_BYTES = 32 * 1024 * 1024
-"""Bytes read before a header is given up; attributes that are not asked for are skipped and do not count."""
+"""Bytes read, or unfolded, before a header is given up; attributes that are not asked for are skipped, not read."""
 
 MOST_REQUESTS = 100
 """Items of Request Attributes Sequence that are looked at."""
 
-LAST_TAG = 0x00400275
-TAGS = (
-    0x00080005, 0x00080016, 0x00080018, 0x00080020, 0x00080021, 0x00080022, 0x00080023, 0x0008002A, 0x00080030,
-    0x00080031, 0x00080032, 0x00080033, 0x00080050, 0x00080060, 0x00100010, 0x00100020, 0x00100021, 0x00100024,
-    0x00100030, 0x0020000D, 0x0020000E, 0x00400241, 0x00400275,
-)  # fmt: skip
+DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+"""Deflated Explicit VR Little Endian, and what JPIP refers to so (PS3.5 A.5, A.8)."""
+
+SOP_CLASS, SOP_INSTANCE = attribute("SOPClassUID"), attribute("SOPInstanceUID")
+STUDY_UID, SERIES_UID = attribute("StudyInstanceUID"), attribute("SeriesInstanceUID")
+MODALITY = attribute("Modality")
+ACCESSION = attribute("AccessionNumber")
+PATIENT_NAME, PATIENT_ID = attribute("PatientName"), attribute("PatientID")
+PATIENT_ISSUER = attribute("IssuerOfPatientID")
+ISSUER_QUALIFIERS = attribute("IssuerOfPatientIDQualifiersSequence")
+UNIVERSAL_ID, UNIVERSAL_TYPE = attribute("UniversalEntityID"), attribute("UniversalEntityIDType")
+BIRTH_DATE = attribute("PatientBirthDate")
+STATION = attribute("PerformedStationAETitle")
+REQUESTS = attribute("RequestAttributesSequence")
+STEP_ID, PROCEDURE_ID = attribute("ScheduledProcedureStepID"), attribute("RequestedProcedureID")
+ACQUIRED_AT = attribute("AcquisitionDateTime")
+MOMENTS = tuple(
+    (attribute(f"{kind}Date"), attribute(f"{kind}Time")) for kind in ("Acquisition", "Content", "Series", "Study")
+)
+"""What tells when an object was made, best first."""
+
+
+def _tags(*attributes: Attribute) -> dict[int, Wanted | None]:
+    return {SPECIFIC_CHARACTER_SET: None, **{one.tag: None for one in attributes}}
+
+
+WANTED: Wanted = {
+    **_tags(SOP_CLASS, SOP_INSTANCE, STUDY_UID, SERIES_UID, MODALITY, ACCESSION, PATIENT_NAME, PATIENT_ID,
+            PATIENT_ISSUER, BIRTH_DATE, STATION, ACQUIRED_AT, *(one for pair in MOMENTS for one in pair)),
+    ISSUER_QUALIFIERS.tag: _tags(UNIVERSAL_ID, UNIVERSAL_TYPE),
+    REQUESTS.tag: _tags(STEP_ID, PROCEDURE_ID, ACCESSION),
+}  # fmt: skip
+LAST_TAG = max(WANTED)
 
 
 @dataclass(frozen=True, slots=True)
@@ -68,76 +93,52 @@ def read_header(file: Path, offset: int, transfer_syntax_uid: str) -> ObjectHead
 
     raises  UnreadableDataset when the bytes are no dataset in that transfer syntax, or its header has no end
     """
-    with file.open("rb") as stream:
+    # Unbuffered: the reader has a window of its own.
+    with file.open("rb", buffering=0) as stream:
         stream.seek(offset)
         return _header(parse(stream, transfer_syntax_uid, MOST_HEADER_BYTES))
 
 
-def parse(stream: BinaryIO, transfer_syntax_uid: str, limit_bytes: int) -> Dataset:
-    """The attributes of TAGS, from a stream at the start of a dataset.
+def parse(stream: BinaryIO, transfer_syntax_uid: str, limit_bytes: int) -> Attributes:
+    """The attributes of WANTED, from a stream at the start of a dataset.
 
     raises  UnreadableDataset
     """
-    syntax = UID(transfer_syntax_uid)
-    try:
-        if syntax == DeflatedExplicitVRLittleEndian:
-            stream = BytesIO(zlib.decompressobj(-zlib.MAX_WBITS).decompress(stream.read(limit_bytes), limit_bytes))
-        bounded = _Bounded(stream, limit_bytes)
-        dataset = read_dataset(
-            bounded,  # type: ignore[arg-type]
-            syntax.is_implicit_VR,
-            syntax.is_little_endian,
-            stop_when=lambda tag, vr, length: tag > LAST_TAG,
-            specific_tags=list(TAGS),
-        )
-        dataset.decode()
-    except Exception as error:  # a parser that is fed with anything may raise anything
-        raise UnreadableDataset("the dataset cannot be read", fault=type(error).__name__) from error
-    return dataset
+    deflated = transfer_syntax_uid in DEFLATED
+    source: Source = DeflatedSource(stream, limit_bytes) if deflated else PlainSource(stream)
+    reader = ForwardReader(
+        source,
+        explicit=transfer_syntax_uid != ImplicitVRLittleEndian,
+        little_endian=transfer_syntax_uid != ExplicitVRBigEndian,
+        bounds=Bounds(limit_bytes, items=MOST_REQUESTS, value_bytes=MOST_VALUE_BYTES),
+    )
+    return Attributes(reader.read(WANTED, LAST_TAG))
 
 
-class _Bounded:
-    """A stream that ends with an error after `left` bytes."""
-
-    def __init__(self, stream: BinaryIO, left: int) -> None:
-        self._stream = stream
-        self._left = left
-        self.seek = stream.seek
-        self.tell = stream.tell
-
-    def read(self, size: int = -1) -> bytes:
-        if size < 0 or size > self._left:
-            raise UnreadableDataset("the header is too long")
-        self._left -= size
-        return self._stream.read(size)
-
-
-def _header(dataset: Dataset) -> ObjectHeader:
-    qualifiers = next(iter(items(dataset, "IssuerOfPatientIDQualifiersSequence")), Dataset())
+def _header(said: Attributes) -> ObjectHeader:
+    qualifiers = next(iter(said.items(ISSUER_QUALIFIERS)), Attributes({}))
     return ObjectHeader(
-        sop_class_uid=text(dataset, "SOPClassUID"),
-        sop_instance_uid=text(dataset, "SOPInstanceUID"),
-        study_uid=text(dataset, "StudyInstanceUID"),
-        series_uid=text(dataset, "SeriesInstanceUID"),
-        modality=text(dataset, "Modality"),
-        accession=text(dataset, "AccessionNumber"),
-        patient_id=text(dataset, "PatientID"),
-        patient_issuer=text(dataset, "IssuerOfPatientID"),
-        patient_issuer_uid=text(qualifiers, "UniversalEntityID"),
-        patient_issuer_type=text(qualifiers, "UniversalEntityIDType"),
-        patient_name=text(dataset, "PatientName"),
-        birth_date=text(dataset, "PatientBirthDate"),
-        station_ae_title=text(dataset, "PerformedStationAETitle"),
-        when=_when(dataset),
+        sop_class_uid=said.text(SOP_CLASS),
+        sop_instance_uid=said.text(SOP_INSTANCE),
+        study_uid=said.text(STUDY_UID),
+        series_uid=said.text(SERIES_UID),
+        modality=said.text(MODALITY),
+        accession=said.text(ACCESSION),
+        patient_id=said.text(PATIENT_ID),
+        patient_issuer=said.text(PATIENT_ISSUER),
+        patient_issuer_uid=qualifiers.text(UNIVERSAL_ID),
+        patient_issuer_type=qualifiers.text(UNIVERSAL_TYPE),
+        patient_name=said.text(PATIENT_NAME),
+        birth_date=said.text(BIRTH_DATE),
+        station_ae_title=said.text(STATION),
+        when=_when(said),
         requests=tuple(
-            RequestItem(text(item, "ScheduledProcedureStepID"), text(item, "RequestedProcedureID"),
-                        text(item, "AccessionNumber"))
-            for item in items(dataset, "RequestAttributesSequence")[:MOST_REQUESTS]
+            RequestItem(item.text(STEP_ID), item.text(PROCEDURE_ID), item.text(ACCESSION))
+            for item in said.items(REQUESTS)
         ),
-    )  # fmt: skip
+    )
 
 
-def _when(dataset: Dataset) -> str:
-    acquired = instant(text(dataset, "AcquisitionDateTime"))
-    moments = (moment(dataset, f"{kind}Date", f"{kind}Time") for kind in ("Acquisition", "Content", "Series", "Study"))
-    return acquired or next((found for found in moments if found), "")
+def _when(said: Attributes) -> str:
+    acquired = instant(said.text(ACQUIRED_AT))
+    return acquired or next((moment for date, time in MOMENTS if (moment := said.moment(date, time))), "")

@@ -9,7 +9,7 @@ import structlog
 from pydicom.uid import generate_uid
 
 from broker.clock import Clock
-from broker.dicom.attributes import read_attributes
+from broker.dataset.attributes import read_attributes
 from broker.dicom.contract import Command, Reply, Request
 from broker.dicom.performed_attributes import (
     faults_of_create,

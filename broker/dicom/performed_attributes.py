@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import re
 
-from broker.dicom.attributes import Attribute, Attributes, attribute
+from broker.dataset.attributes import Attribute, Attributes, attribute
 from broker.domain.linking import LinkKeys
 from broker.domain.order import PerformedState
 from broker.domain.performed import Faults, PerformedCreate, PerformedMessage, PerformedSet, Progress

@@ -8,6 +8,7 @@ from enum import IntEnum
 from broker.dicom.contract import Command, Reply
 from broker.errors import (
     AlreadyRunning,
+    BeyondBounds,
     BrokerError,
     Busy,
     DatabaseTooOld,
@@ -57,6 +58,7 @@ Table = Mapping[type[BrokerError], Status]
 
 FIND_STATUS: Table = {
     UnreadableDataset: Status.DATASET_DOES_NOT_MATCH,
+    BeyondBounds: Status.DATASET_DOES_NOT_MATCH,
     DatabaseUnavailable: Status.OUT_OF_RESOURCES,
     Busy: Status.OUT_OF_RESOURCES,
     Stopping: Status.OUT_OF_RESOURCES,
@@ -70,11 +72,16 @@ FIND_STATUS: Table = {
 }
 """C-FIND (PS3.4 K.4.1.1.4)."""
 
-STORE_STATUS: Table = {**FIND_STATUS, UnreadableDataset: Status.CANNOT_UNDERSTAND}
+STORE_STATUS: Table = {
+    **FIND_STATUS,
+    UnreadableDataset: Status.CANNOT_UNDERSTAND,
+    BeyondBounds: Status.CANNOT_UNDERSTAND,
+}
 """C-STORE (PS3.4 B.2.3)."""
 
 NORMALIZED_STATUS: Table = {
     UnreadableDataset: Status.PROCESSING_FAILURE,
+    BeyondBounds: Status.INVALID_ATTRIBUTE_VALUE,  # not 0213H: the same dataset would fail for ever
     DatabaseUnavailable: Status.RESOURCE_LIMITATION,
     Busy: Status.RESOURCE_LIMITATION,
     Stopping: Status.RESOURCE_LIMITATION,

@@ -6,9 +6,8 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from struct import pack
 
-from broker.mapping.charsets import Encoder
+from broker.dataset.charsets import TEXT, Encoder
 from broker.mapping.encode import padded
-from broker.mapping.fit import TEXT
 from broker.mapping.layout import ELEMENT, ITEM, Slot, tag_bytes
 from broker.mapping.row import Row
 

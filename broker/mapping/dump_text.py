@@ -15,8 +15,8 @@ from struct import pack
 from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
+from broker.dataset.reading import ITEM, ITEM_END, MOST_LEVELS, SEQUENCE_END
 from broker.errors import UnreadableDataset
-from broker.mapping.reading import ITEM, ITEM_END, MOST_LEVELS, SEQUENCE_END
 
 MOST_LINES_OF_A_VALUE = 1_000
 SHORTENED = "a value was shortened by dcmdump (its option +L keeps all)"

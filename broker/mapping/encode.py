@@ -6,10 +6,10 @@ from collections.abc import Iterable, Mapping
 from struct import Struct, pack
 from typing import Any
 
+from broker.dataset.charsets import LONG_TEXT, TEXT
 from broker.domain.order import Facts
 from broker.domain.request import Value, Values
 from broker.mapping.facts import fact_value
-from broker.mapping.fit import LONG_TEXT, TEXT
 from broker.mapping.layout import BINARY, ELEMENT, ITEM, Slot, assemble, cut, element, marks_of, padding_of, tag_bytes
 from broker.mapping.row import Row
 from broker.mapping.rows import RowSet

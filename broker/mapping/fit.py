@@ -7,16 +7,14 @@ from collections.abc import Callable
 from datetime import date
 from enum import Enum
 
+from broker.dataset.charsets import LONG_TEXT, TEXT
+
 LENGTHS = {
     "AE": 16, "AS": 4, "CS": 16, "DA": 8, "DS": 16, "DT": 26, "IS": 12, "LO": 64, "LT": 10240, "PN": 64, "SH": 16,
     "ST": 1024, "TM": 14, "UI": 64,
 }  # fmt: skip
 """Characters of one value; of PN: of one component group. UC, UR and UT have no limit of their own."""
 
-TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
-"""Representations that the character set of a dataset is about."""
-LONG_TEXT = frozenset({"LT", "ST", "UT"})
-"""Text with lines, in which a backslash is an ordinary character and one value is all there is."""
 NUMBERS = {"US": (0, 0xFFFF), "SS": (-0x8000, 0x7FFF), "UL": (0, 0xFFFFFFFF), "SL": (-0x80000000, 0x7FFFFFFF)}
 """Binary whole numbers, with their range."""
 SUPPORTED = frozenset({*LENGTHS, *NUMBERS, "FD", "FL", "SQ", "UC", "UR", "UT"})

@@ -6,8 +6,8 @@ from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
+from broker.dataset.reading import Item
 from broker.mapping.layout import Slot
-from broker.mapping.reading import Item
 from broker.mapping.row import STATION, Row
 
 IDENTIFIER_LEVEL = frozenset({0x00080005, 0x00080201})

@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from struct import error as StructError
 from struct import iter_unpack
 
+from broker.dataset.reading import Item, charset_of, read_identifier, text_of
 from broker.domain.matching import (
     All,
     AnyItem,
@@ -25,7 +26,6 @@ from broker.domain.matching import (
 from broker.errors import UnreadableDataset
 from broker.mapping.layout import BINARY
 from broker.mapping.moments import Span, between, date_span, start_predicates, time_span
-from broker.mapping.reading import Item, charset_of, read_identifier, text_of
 from broker.mapping.row import START_DATE, START_TIME, STATION, STATUS, Row
 from broker.mapping.rows import RowSet
 from broker.mapping.splice import Plan, plan

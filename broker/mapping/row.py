@@ -11,6 +11,7 @@ from typing import Literal, get_args
 from pydicom.datadict import dictionary_has_tag, dictionary_keyword, dictionary_VM, dictionary_VR, tag_for_keyword
 from pydicom.datadict import keyword_dict as known_keywords
 
+from broker.dataset.charsets import TEXT
 from broker.errors import SettingsError
 from broker.mapping import fit
 from broker.mapping.paths import Fact, Path, Source, parse_source
@@ -62,7 +63,7 @@ _MATCH_VRS = {
     "sequence": {"SQ"},
 }
 _TRANSFORM_VRS = {
-    "lines": fit.TEXT - {"PN"},
+    "lines": TEXT - {"PN"},
     "number": {"DS", "IS", "FD", "FL", *fit.NUMBERS},
     "quantity": {"DS", "IS", "FD", "FL", *fit.NUMBERS},
     "date": {"DA"},
@@ -72,8 +73,8 @@ _TRANSFORM_VRS = {
     "cnn": {"PN"},
     "code": {"SQ"},
     "issuer": {"SQ"},
-    "address": fit.TEXT - {"PN"},
-    "phone": fit.TEXT - {"PN"},
+    "address": TEXT - {"PN"},
+    "phone": TEXT - {"PN"},
 }
 _CODE_MEMBERS = ("CodeValue", "CodingSchemeDesignator", "CodingSchemeVersion", "CodeMeaning", "LongCodeValue")
 _ISSUER_MEMBERS = ("LocalNamespaceEntityID", "UniversalEntityID", "UniversalEntityIDType")
@@ -214,7 +215,7 @@ def _owner(sources: tuple[Source, ...]) -> str:
 def _too_long(key: str, vr: str) -> str:
     if key in IDENTITY or vr == "UI":
         return "reject"
-    return "cut" if vr in fit.TEXT else "drop"
+    return "cut" if vr in TEXT else "drop"
 
 
 def _with_members(row: Row) -> Row:

@@ -8,15 +8,15 @@ from struct import pack, unpack_from
 
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from broker.dataset import charsets
+from broker.dataset.charsets import LONG_TEXT, TEXT
+from broker.dataset.reading import Item, charset_of
 from broker.domain.request import Value
-from broker.mapping import charsets
 from broker.mapping.convert import Converter
 from broker.mapping.cutting import Cutter
 from broker.mapping.encode import encode_texts, opened, padded
-from broker.mapping.fit import LONG_TEXT, TEXT
 from broker.mapping.layout import BINARY, ELEMENT, HEAD, OPENED_BYTES, Layout, Slot, assemble, element, marks_of, walk
 from broker.mapping.parts import Items, Part, Planner, Shape, numbers_of, shape_of, without_filling
-from broker.mapping.reading import Item, charset_of
 from broker.mapping.row import Row
 from broker.mapping.rows import RowSet
 

@@ -9,6 +9,7 @@ from decimal import Decimal, InvalidOperation
 from typing import Any
 from zoneinfo import ZoneInfo
 
+from broker.dataset.charsets import LONG_TEXT
 from broker.domain.request import Issuer
 from broker.mapping import fit, names, units
 from broker.mapping.facts import issuer_item
@@ -45,13 +46,13 @@ Transform = Callable[[Sequence[Piece], Setting], list[Made]]
 
 def text(pieces: Sequence[Piece], setting: Setting) -> list[Made]:
     """The value as it is."""
-    formatted = setting.row.vr in fit.LONG_TEXT
+    formatted = setting.row.vr in LONG_TEXT
     return [piece.text(formatted) for piece in pieces]
 
 
 def lines(pieces: Sequence[Piece], setting: Setting) -> list[Made]:
     """All values in one text, a line each."""
-    formatted = setting.row.vr in fit.LONG_TEXT
+    formatted = setting.row.vr in LONG_TEXT
     joined = ("\n" if formatted else " ").join(piece.text(formatted) for piece in pieces)
     return [joined.strip()]
 

@@ -21,9 +21,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
+from broker.dataset.reading import read_dataset
 from broker.errors import UnreadableDataset
 from broker.mapping.dump_text import encode_dump, looks_like_dump
-from broker.mapping.reading import read_dataset
 
 MOST_BYTES = 4_194_304
 """Longest worklist file, and longest dataset that a deflated one may grow to."""

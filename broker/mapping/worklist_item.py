@@ -15,6 +15,9 @@ from pydicom.dataset import Dataset
 from pydicom.sequence import Sequence as Items
 from pydicom.tag import Tag
 
+from broker.dataset import charsets
+from broker.dataset.charsets import LONG_TEXT, TEXT
+from broker.dataset.reading import SPECIFIC_CHARACTER_SET, charset_of
 from broker.domain.order import StepState
 from broker.domain.request import (
     NO_ISSUER,
@@ -32,11 +35,8 @@ from broker.domain.request import (
     Value,
 )
 from broker.hl7v2.charset import codec_of
-from broker.mapping import charsets
-from broker.mapping.fit import LONG_TEXT, TEXT
 from broker.mapping.fitting import MOST_VALUES, Fitter, Refused
 from broker.mapping.identifiers import checked
-from broker.mapping.reading import SPECIFIC_CHARACTER_SET, charset_of
 from broker.mapping.row import (
     ACCESSION,
     FILLER,

@@ -20,7 +20,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
             ("workflow",),
             ("site",),
             ("store", "mapping", "archive"),
-            ("domain", "hl7v2"),
+            ("dataset", "domain", "hl7v2"),
             ("certificate_dates", "clock", "log", "settings", "service", "tally", "tls"),
             ("errors", "health_client", "line_writer", "owner_only"),
             ("visible",),
@@ -41,7 +41,7 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
     "pynetdicom": frozenset({"dicom", "simulators"}),
     "hl7": frozenset({"hl7", "simulators"}),
     "hl7apy": frozenset({"hl7v2", "simulators"}),
-    "pydicom": frozenset({"mapping", "dicom", "archive", "web", "simulators"}),
+    "pydicom": frozenset({"dataset", "mapping", "dicom", "archive", "web", "simulators"}),
     "pydantic": frozenset({"site"}),
     "starlette": frozenset({"web"}),
     "prometheus_client": frozenset({"web"}),
@@ -49,7 +49,7 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
     "typer": frozenset({"cli"}),
     "rich": frozenset({"cli", "simulators"}),
     "structlog": EVERYWHERE
-    - {"certificate_dates", "domain", "hl7v2", "errors", "clock", "service", "settings", "tls"}
+    - {"certificate_dates", "dataset", "domain", "hl7v2", "errors", "clock", "service", "settings", "tls"}
     - {"health_client", "line_writer", "owner_only", "visible"},
 }
 

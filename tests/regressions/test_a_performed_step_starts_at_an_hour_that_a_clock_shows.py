@@ -10,7 +10,7 @@ from pydicom.tag import Tag
 from pydicom.uid import ImplicitVRLittleEndian
 from pynetdicom.dsutils import encode
 
-from broker.dicom.attributes import read_attributes
+from broker.dataset.attributes import read_attributes
 from broker.dicom.performed_attributes import faults_of_create
 from broker.simulators.modality import performed_step
 

@@ -14,10 +14,10 @@ from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 
-from broker.archive import values as pydicom_values
+from broker.dataset.attributes import Attribute, Attributes, attribute, read_attributes
 from broker.dicom import performed_attributes as performed
-from broker.dicom.attributes import Attribute, Attributes, attribute, read_attributes
 from broker.errors import UnreadableDataset
+from tests.kit import pydicom_values
 
 IMPLICIT, EXPLICIT = "1.2.840.10008.1.2", "1.2.840.10008.1.2.1"
 UNDEFINED = 0xFFFFFFFF

@@ -25,7 +25,7 @@ from broker.domain.matching import (
 from broker.errors import UnreadableDataset
 from broker.mapping.query import WorklistQuery, read_query
 from broker.site.profile import load
-from tests.unit.mapping.test_reading import encoded
+from tests.unit.dataset.test_reading import encoded
 
 ROWS = load(None).rows
 STEP = "ScheduledProcedureStepSequence"

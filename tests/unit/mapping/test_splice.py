@@ -10,8 +10,8 @@ from hypothesis import strategies as st
 from pydicom.dataset import Dataset
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian, JPEGBaseline8Bit
 
+from broker.dataset.reading import read_identifier
 from broker.mapping.encode import encode
-from broker.mapping.reading import read_identifier
 from broker.mapping.row import RowSpec, build_row
 from broker.mapping.rows import RowSet
 from broker.mapping.splice import PENDING, PENDING_WITH_UNSUPPORTED_KEYS, Plan, plan, relaid, value_of

@@ -9,8 +9,8 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset
 from pydicom.uid import ExplicitVRLittleEndian
 
+from broker.dataset.reading import read_identifier
 from broker.mapping.encode import encode
-from broker.mapping.reading import read_identifier
 from broker.mapping.splice import PENDING, PENDING_WITH_UNSUPPORTED_KEYS, plan
 from broker.site.profile import load
 from tests.unit.mapping.reading import order, placed

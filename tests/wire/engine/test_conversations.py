@@ -15,7 +15,7 @@ import pytest
 from structlog.testing import capture_logs
 
 from broker.archive.header import parse
-from broker.dicom.attributes import read_attributes
+from broker.dataset.attributes import read_attributes
 from broker.dicom.listener import STACK_BYTES, DicomListener
 from broker.errors import UnreadableDataset
 from tests.kit.raw_dicom import (

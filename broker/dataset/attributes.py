@@ -8,11 +8,14 @@ from typing import NamedTuple
 from pydicom.datadict import dictionary_VR, tag_for_keyword
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
-from broker.archive.values import moment_of, plain
+from broker.dataset import charsets
+from broker.dataset.charsets import TEXT
+from broker.dataset.reading import SPECIFIC_CHARACTER_SET, Item, charset_of, read_identifier
+from broker.dataset.values import moment_of, plain
 from broker.errors import UnreadableDataset
-from broker.mapping import charsets
-from broker.mapping.fit import TEXT
-from broker.mapping.reading import SPECIFIC_CHARACTER_SET, Item, charset_of, read_identifier
+
+MOST_VALUE_BYTES = 4_096
+"""Bytes of one attribute that are looked at: what is longer is cut to a column a hundredth as long, or refused."""
 
 _PADDING = " \0"
 _IMPLICIT, _EXPLICIT = str(ImplicitVRLittleEndian), str(ExplicitVRLittleEndian)
@@ -99,7 +102,7 @@ def read_attributes(dataset: bytes, transfer_syntax_uid: str) -> Attributes:
 
 
 def _text(raw: bytes, vr: str, charset: tuple[str, ...]) -> str:
-    raw = raw.rstrip(b" \0")
+    raw = raw[:MOST_VALUE_BYTES].rstrip(b" \0")
     value = charsets.readable(vr, raw, charset) if vr in TEXT else raw.decode("latin-1")
     if (trim := _TRIMMED.get(vr)) is not None:
         value = trim(value) if "\\" not in value else "\\".join(map(trim, value.split("\\")))

@@ -8,7 +8,13 @@ from collections.abc import Callable, Sequence
 
 import pydicom.charset
 
-from broker.mapping.fit import LONG_TEXT
+TEXT = frozenset({"LO", "LT", "PN", "SH", "ST", "UC", "UT"})
+"""Representations that the character set of a dataset is about."""
+LONG_TEXT = frozenset({"LT", "ST", "UT"})
+"""Text with lines, in which a backslash is an ordinary character and one value is all there is."""
+
+MOST_SETS = 16
+"""Names in one Specific Character Set that count; there are 16 sets with code extensions (PS3.3 Table C.12-3)."""
 
 UTF_8 = "ISO_IR 192"
 """The set that holds every text."""
@@ -40,7 +46,7 @@ def names_of(value: object) -> tuple[str, ...]:
     """(0008,0005) as pydicom gives it, as names without blanks; () when it is absent or empty."""
     if value is None or value == "":
         return ()
-    values = [value] if isinstance(value, str) else list(value)  # type: ignore[call-overload]
+    values = [value] if isinstance(value, str) else list(value)[:MOST_SETS]  # type: ignore[call-overload]
     names = tuple(str(name).strip().upper().replace("ISO-IR", "ISO_IR") for name in values)
     return names if any(names) else ()
 

@@ -16,8 +16,8 @@ from pydicom.filewriter import write_dataset
 from pydicom.tag import BaseTag
 from pydicom.uid import ExplicitVRLittleEndian, ImplicitVRLittleEndian
 
+from broker.dataset.reading import MOST_LEVELS, charset_of, read_identifier, text_of
 from broker.errors import UnreadableDataset
-from broker.mapping.reading import MOST_LEVELS, charset_of, read_identifier, text_of
 
 PATIENT_NAME = 0x00100010
 SYNTAXES = [ImplicitVRLittleEndian, ExplicitVRLittleEndian]

@@ -15,9 +15,9 @@ from pydicom.dataset import Dataset
 from pydicom.filereader import read_dataset as pydicom_read
 from pydicom.uid import ImplicitVRLittleEndian
 
+from broker.dataset import charsets
+from broker.dataset.charsets import TEXT
 from broker.errors import UnreadableDataset
-from broker.mapping import charsets
-from broker.mapping.fit import TEXT
 
 MOST_LEVELS = 16
 """Sequences inside sequences; no worklist or performed step has more than five."""
@@ -31,8 +31,8 @@ SPECIFIC_CHARACTER_SET = 0x00080005
 
 _PADDING = " \x00"
 
-_LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
-_VRS = _LONG_VRS | frozenset(
+LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
+VRS = LONG_VRS | frozenset(
     {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
      b"ST", b"TM", b"UI", b"UL", b"US"}
 )  # fmt: skip
@@ -147,9 +147,9 @@ class _Walk:
     def _header(self, at: int, end: int, tag: int) -> tuple[str, int, int]:
         """VR, length and start of an explicit value."""
         _, _, vr, length = _TAG_VR_LENGTH(self._encoded, at)
-        if vr not in _VRS:
+        if vr not in VRS:
             raise UnreadableDataset("an element has no VR", tags=(tag,))
-        if vr not in _LONG_VRS:
+        if vr not in LONG_VRS:
             return vr.decode("ascii"), length, at + 8
         if end - at < 12:
             raise UnreadableDataset("the dataset ends inside an element", tags=(tag,))

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.mapping.charsets import decode, encoder_of, names_of
+from broker.dataset.charsets import decode, encoder_of, names_of
 
 
 @pytest.mark.parametrize(
