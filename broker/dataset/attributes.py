@@ -12,7 +12,7 @@ from broker.dataset import charsets
 from broker.dataset.charsets import TEXT
 from broker.dataset.reading import SPECIFIC_CHARACTER_SET, Item, charset_of, read_identifier
 from broker.dataset.values import moment_of, plain
-from broker.errors import UnreadableDataset
+from broker.errors import BeyondBounds, UnreadableDataset
 
 MOST_VALUE_BYTES = 4_096
 """Bytes of one attribute that are looked at: what is longer is cut to a column a hundredth as long, or refused."""
@@ -89,10 +89,12 @@ def read_attributes(dataset: bytes, transfer_syntax_uid: str) -> Attributes:
 
     One that is encoded in the other of the two is understood all the same.
 
-    raises  UnreadableDataset when lengths, VRs or sequences do not add up
+    raises  UnreadableDataset when lengths, VRs or sequences do not add up; BeyondBounds
     """
     try:
         return Attributes(read_identifier(dataset, transfer_syntax_uid))
+    except BeyondBounds:
+        raise
     except UnreadableDataset:
         head = dataset[4:6]  # of the first element: its VR, or half of its length
         found = _EXPLICIT if head.isalpha() and head.isupper() else _IMPLICIT

@@ -7,20 +7,20 @@ store takes to find what was asked.
 from __future__ import annotations
 
 from functools import lru_cache
-from io import BytesIO
 from struct import Struct
 
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset as pydicom_read
-from pydicom.uid import ImplicitVRLittleEndian
+from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
 from broker.dataset import charsets
 from broker.dataset.charsets import TEXT
-from broker.errors import UnreadableDataset
+from broker.errors import BeyondBounds, UnreadableDataset
 
 MOST_LEVELS = 16
 """Sequences inside sequences; no worklist or performed step has more than five."""
+
+MOST_ELEMENTS = 100_000
+"""Elements and items of one dataset; a performed step of thirty thousand images has as many."""
 
 KNOWN_TAGS = 4_096
 """Tags whose VR is kept at hand; the whole dictionary has about five thousand."""
@@ -30,46 +30,32 @@ ITEM, ITEM_END, SEQUENCE_END = 0xFFFEE000, 0xFFFEE00D, 0xFFFEE0DD
 SPECIFIC_CHARACTER_SET = 0x00080005
 
 _PADDING = " \x00"
+_CHARSET_BYTES = 17 * charsets.MOST_SETS
 
 LONG_VRS = frozenset({b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV"})
 VRS = LONG_VRS | frozenset(
     {b"AE", b"AS", b"AT", b"CS", b"DA", b"DS", b"DT", b"FD", b"FL", b"IS", b"LO", b"LT", b"PN", b"SH", b"SL", b"SS",
      b"ST", b"TM", b"UI", b"UL", b"US"}
 )  # fmt: skip
-_TAG_AND_LENGTH = Struct("<HHL").unpack_from
-_TAG_VR_LENGTH = Struct("<HH2sH").unpack_from
-_LENGTH = Struct("<L").unpack_from
-
 
 Item = dict[int, "bytes | tuple[Item, ...]"]
 """Elements by tag: the value as sent, or the items of a sequence. A tag that comes twice holds its last value."""
 
 
-def read_identifier(encoded: bytes, transfer_syntax_uid: str) -> Item:
-    """Read a dataset in Implicit or Explicit VR Little Endian.
+def read_identifier(encoded: bytes, transfer_syntax_uid: str, most_elements: int = MOST_ELEMENTS) -> Item:
+    """Read a dataset in Implicit or Explicit VR Little Endian, or in Explicit VR Big Endian.
 
-    raises  UnreadableDataset when lengths, VRs or sequences do not add up
+    most_elements  elements and items that are made at most
+    raises         UnreadableDataset when lengths, VRs or sequences do not add up; BeyondBounds
     """
     explicit = transfer_syntax_uid != ImplicitVRLittleEndian
-    return _Walk(encoded).elements(0, len(encoded), explicit, 0)[0]
-
-
-def read_dataset(encoded: bytes, transfer_syntax_uid: str) -> Dataset:
-    """The same as pydicom has it, for those who need every value and can wait; values are converted when asked for.
-
-    raises  UnreadableDataset when lengths, VRs or sequences do not add up
-    """
-    read_identifier(encoded, transfer_syntax_uid)
-    try:
-        return pydicom_read(BytesIO(encoded), transfer_syntax_uid == ImplicitVRLittleEndian, True)
-    except Exception:
-        # Whatever it was, it is the peer's dataset; the library's text may quote values.
-        raise UnreadableDataset("the dataset cannot be read") from None
+    order = ">" if transfer_syntax_uid == ExplicitVRBigEndian else "<"
+    return _Walk(encoded, order, most_elements).elements(0, len(encoded), explicit, 0)[0]
 
 
 def charset_of(item: Item) -> tuple[str, ...]:
     """The names in a dataset's Specific Character Set; () when it has none."""
-    value = _bytes(item, SPECIFIC_CHARACTER_SET)
+    value = _bytes(item, SPECIFIC_CHARACTER_SET)[:_CHARSET_BYTES]
     return charsets.names_of(value.decode("latin-1").strip(_PADDING).split("\\")) if value else ()
 
 
@@ -104,25 +90,35 @@ def _vr_of(tag: int) -> str:
     return dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
 
 
+_HEADS = {
+    order: (Struct(f"{order}HHL").unpack_from, Struct(f"{order}HH2sH").unpack_from, Struct(f"{order}L").unpack_from)
+    for order in "<>"
+}
+"""Tag and length; tag, VR and short length; long length. By byte order."""
+
+
 class _Walk:
     """Follows lengths through an encoded dataset and raises where they lead outside."""
 
-    def __init__(self, encoded: bytes) -> None:
+    def __init__(self, encoded: bytes, order: str, most_elements: int) -> None:
         self._encoded = encoded
+        self._left = most_elements
+        self._tag_and_length, self._tag_vr_length, self._length = _HEADS[order]
 
     def elements(self, at: int, end: int, explicit: bool, level: int, delimited: bool = False) -> tuple[Item, int]:
         """Read elements up to `end`, or up to and over an item delimiter; also where it stopped."""
-        if level > MOST_LEVELS:
-            raise UnreadableDataset("sequences are nested too deep")
         found: Item = {}
-        encoded = self._encoded
+        encoded, tag_and_length = self._encoded, self._tag_and_length
         while at < end:
             if end - at < 8:
                 raise UnreadableDataset("the dataset ends inside an element")
-            group, number, length = _TAG_AND_LENGTH(encoded, at)
+            group, number, length = tag_and_length(encoded, at)
             tag = group << 16 | number
             if delimited and tag == ITEM_END:
                 return found, at + 8
+            self._left -= 1
+            if self._left < 0:
+                raise BeyondBounds("the dataset has too many elements", tags=(tag,))
             if group < 8 or group == 0xFFFE:
                 raise UnreadableDataset("an element does not belong into a dataset", tags=(tag,))
             if explicit:
@@ -137,7 +133,7 @@ class _Walk:
                 raise UnreadableDataset("a value is longer than what is left of the dataset", tags=(tag,))
             if vr == "UN" and explicit and _vr_of(tag) == "SQ":
                 # PS3.5 6.2.2: what a relay did not know stands in Implicit VR.
-                found[tag] = self._items(start, at, False, level, delimited=False)[0]
+                found[tag] = self._items(tag, start, at, False, level, delimited=False)[0]
             else:
                 found[tag] = encoded[start:at]
         if delimited:
@@ -146,14 +142,14 @@ class _Walk:
 
     def _header(self, at: int, end: int, tag: int) -> tuple[str, int, int]:
         """VR, length and start of an explicit value."""
-        _, _, vr, length = _TAG_VR_LENGTH(self._encoded, at)
+        _, _, vr, length = self._tag_vr_length(self._encoded, at)
         if vr not in VRS:
             raise UnreadableDataset("an element has no VR", tags=(tag,))
         if vr not in LONG_VRS:
             return vr.decode("ascii"), length, at + 8
         if end - at < 12:
             raise UnreadableDataset("the dataset ends inside an element", tags=(tag,))
-        return vr.decode("ascii"), _LENGTH(self._encoded, at + 8)[0], at + 12
+        return vr.decode("ascii"), self._length(self._encoded, at + 8)[0], at + 12
 
     def _sequence(
         self, tag: int, vr: str, length: int, start: int, end: int, explicit: bool, level: int
@@ -163,23 +159,31 @@ class _Walk:
             if vr not in ("SQ", "UN"):
                 raise UnreadableDataset("a value has no length", tags=(tag,))
             # PS3.5 6.2.2: a value of unknown VR and undefined length is a sequence in Implicit VR.
-            return self._items(start, end, explicit and vr == "SQ", level, delimited=True)
+            return self._items(tag, start, end, explicit and vr == "SQ", level, delimited=True)
         if start + length > end:
             raise UnreadableDataset("a value is longer than what is left of the dataset", tags=(tag,))
-        return self._items(start, start + length, explicit, level, delimited=False)
+        return self._items(tag, start, start + length, explicit, level, delimited=False)
 
-    def _items(self, at: int, end: int, explicit: bool, level: int, *, delimited: bool) -> tuple[tuple[Item, ...], int]:
+    def _items(
+        self, of: int, at: int, end: int, explicit: bool, level: int, *, delimited: bool
+    ) -> tuple[tuple[Item, ...], int]:
+        """The items of a sequence, and where it ends. of: its tag"""
         found: list[Item] = []
         while at < end:
             if end - at < 8:
                 raise UnreadableDataset("the dataset ends inside a sequence")
-            group, number, length = _TAG_AND_LENGTH(self._encoded, at)
+            group, number, length = self._tag_and_length(self._encoded, at)
             tag = group << 16 | number
             at += 8
             if delimited and tag == SEQUENCE_END:
                 return tuple(found), at
             if tag != ITEM:
                 raise UnreadableDataset("a sequence holds something that is no item", tags=(tag,))
+            if level == MOST_LEVELS:
+                raise BeyondBounds("sequences are nested too deep", tags=(of,))
+            self._left -= 1
+            if self._left < 0:
+                raise BeyondBounds("the dataset has too many items", tags=(of,))
             if length == UNDEFINED:
                 item, at = self.elements(at, end, explicit, level + 1, delimited=True)
             elif at + length > end:

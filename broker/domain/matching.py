@@ -7,10 +7,12 @@ indexed parts into SQL. A value that is unknown fails every predicate; a univers
 
 from __future__ import annotations
 
+import re
 import unicodedata
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from enum import Enum
+from functools import lru_cache
 from typing import Protocol
 
 from broker.domain.request import Value
@@ -18,6 +20,16 @@ from broker.domain.rules import Station as KnownStation
 
 START = "start"
 """Virtual key: scheduled start as YYYYMMDDHHMMSS, which date and time ranges are joined on."""
+
+
+MOST_NAME_CHARACTERS = 1_000
+"""Of a name that count; the standard allows 64 in each of its three groups (PS3.5 6.2)."""
+
+MOST_MARKS = 30
+"""Combining marks on one letter that count: what Unicode calls stream-safe has no more (UAX #15-D3)."""
+
+KEPT_PATTERNS = 256
+"""Wild card keys kept in the form that compares: one is compared with step after step."""
 
 
 class Meaning(Enum):
@@ -158,21 +170,44 @@ def has_wildcard(pattern: str) -> bool:
     return "*" in pattern or "?" in pattern
 
 
+def without_repeated_stars(pattern: str) -> str:
+    """The same pattern, with one `*` for each run of them."""
+    return _STARS.sub("*", pattern) if "**" in pattern else pattern
+
+
+_STARS = re.compile(r"\*+")
+
+
 def fold(name: str) -> str:
     """A person name without case and accents, spaces around components and empty components at the end removed.
 
-    Two names are the same for matching when their folds are equal. Wild cards pass unchanged.
+    Two names are the same for matching when their folds are equal. Wild cards pass unchanged. Of a name that is longer
+    than MOST_NAME_CHARACTERS the beginning counts.
     """
+    name = name[:MOST_NAME_CHARACTERS]
     bare = name.lower() if name.isascii() else _without_accents(name)
     folded = ["^".join([part.strip() for part in group.split("^")]).rstrip("^") for group in bare.split("=")]
     return "=".join(folded).rstrip("=")
 
 
 def _without_accents(name: str) -> str:
+    if len(name) > MOST_MARKS:
+        name = _stream_safe(name)
     decomposed = unicodedata.normalize("NFD", unicodedata.normalize("NFD", name).casefold())
     # Combining marks of other scripts are vowels or consonants of their own and stay.
     bare = "".join(char for char in decomposed if not "\u0300" <= char <= "\u036f").translate(_PLAIN_LETTERS)
     return unicodedata.normalize("NFC", bare)
+
+
+def _stream_safe(name: str) -> str:
+    """Without the marks of a run beyond MOST_MARKS: normalizing takes the square of a run."""
+    kept: list[str] = []
+    run = 0
+    for char in name:
+        run = run + 1 if unicodedata.combining(char) else 0
+        if run <= MOST_MARKS:
+            kept.append(char)
+    return "".join(kept)
 
 
 _PLAIN_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ": "th", "æ": "ae", "œ": "oe", "ı": "i"})
@@ -181,22 +216,18 @@ _PLAIN_LETTERS = str.maketrans({"ø": "o", "ł": "l", "đ": "d", "ð": "d", "þ"
 
 def wildcard_matches(pattern: str, text: str) -> bool:
     """True when `pattern` (with * and ?) covers all of `text`; time is at most pattern length x text length."""
-    if len(pattern) - pattern.count("*") > len(text):
-        return False
-    at, in_text, star, star_text = 0, 0, -1, 0
-    while in_text < len(text):
-        if at < len(pattern) and pattern[at] == "*":
-            star, star_text = at, in_text
-            at += 1
-        elif at < len(pattern) and (pattern[at] == "?" or pattern[at] == text[in_text]):
-            at += 1
-            in_text += 1
-        elif star >= 0:
-            star_text += 1
-            at, in_text = star + 1, star_text
-        else:
-            return False
-    return all(char == "*" for char in pattern[at:])
+    return _comparing(pattern).fullmatch(text) is not None
+
+
+@lru_cache(maxsize=KEPT_PATTERNS)
+def _comparing(pattern: str) -> re.Pattern[str]:
+    """The pattern as a regular expression that never goes back before a part between two stars once it is found."""
+    first, *others = (".".join(map(re.escape, part.split("?"))) for part in pattern.split("*"))
+    if not others:
+        return re.compile(first, re.DOTALL)
+    *between, last = others
+    found = "".join(f"(?>.*?{part})" for part in between if part)
+    return re.compile(f"{first}{found}.*{last}", re.DOTALL)
 
 
 def name_matches(folded_pattern: str, folded_name: str) -> bool:

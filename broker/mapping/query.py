@@ -22,8 +22,9 @@ from broker.domain.matching import (
     fold,
     has_wildcard,
     is_universal,
+    without_repeated_stars,
 )
-from broker.errors import UnreadableDataset
+from broker.errors import BeyondBounds, UnreadableDataset
 from broker.mapping.layout import BINARY
 from broker.mapping.moments import Span, between, date_span, start_predicates, time_span
 from broker.mapping.row import START_DATE, START_TIME, STATION, STATUS, Row
@@ -35,6 +36,15 @@ WILDCARD_VRS = frozenset({"AE", "CS", "LO", "LT", "PN", "SH", "ST", "UC", "UR", 
 
 SINGLE_VALUE_VRS = frozenset({"LT", "ST", "UR", "UT"})
 """VRs whose backslash is an ordinary character (PS3.5 6.2)."""
+
+MOST_KEYS = 1_000
+"""Elements and items of one identifier; scanners send less than a hundred."""
+
+MOST_KEY_BYTES = 65_536
+"""Of one key that is no list of UIDs."""
+
+MOST_PATTERN = 1_024
+"""Characters of a name, or of a key with wild cards, runs of stars counted as one: five times a whole person name."""
 
 MOST_ALTERNATIVES = 100
 """Values of one key that is no UID; lists are defined for UIDs only (PS3.4 C.2.2.2.2)."""
@@ -81,9 +91,9 @@ def read_query(
 
     absent_type_3  type 3 attributes without a value are left out of answers
     raises         UnreadableDataset, with the offending tags, when the identifier does not parse, a sequence key holds
-                   more than one item, or a date or time is none
+                   more than one item, or a date or time is none; BeyondBounds for too many keys or too long ones
     """
-    asked = read_identifier(identifier, transfer_syntax_uid)
+    asked = read_identifier(identifier, transfer_syntax_uid, MOST_KEYS)
     reader = _Reader(rows, charset_of(asked))
     parts = list(reader.keys(asked, ()))
     parts += start_predicates(reader.date, reader.time, START_TIME)
@@ -163,13 +173,12 @@ class _Reader:
         if row.vr == "UI":
             yield AnyOf(key, frozenset(values))
             return
-        if len(values) > MOST_ALTERNATIVES:
-            raise UnreadableDataset("a key has too many values", tags=(row.tag,))
         parts = tuple(_predicate(key, row, value) for value in values)
         yield parts[0] if len(parts) == 1 else Either(parts)
 
     def _values(self, asked: Item, row: Row) -> list[str]:
         """The values of a key, trimmed, empty ones left out; none for a universal key."""
+        _check_size(asked[row.tag], row)
         if row.vr in BINARY:
             values = _numbers(asked, row)
         else:
@@ -178,9 +187,30 @@ class _Reader:
         if any("\x00" in value for value in values):
             raise UnreadableDataset("a key holds a control character", tags=(row.tag,))
         values = [value for value in values if value]
-        if row.vr in WILDCARD_VRS and any(is_universal(_folded(row, value)) for value in values):
-            return []
+        if len(values) > MOST_ALTERNATIVES and row.vr != "UI":
+            raise BeyondBounds("a key has too many values", tags=(row.tag,))
+        if row.vr in WILDCARD_VRS:
+            values = [_pattern(value, row) for value in values]
+            if any(is_universal(_folded(row, value)) for value in values):
+                return []
         return values
+
+
+def _check_size(value: bytes | tuple[Item, ...], row: Row) -> None:
+    if isinstance(value, bytes) and len(value) > MOST_KEY_BYTES and row.vr != "UI":
+        raise BeyondBounds("a key is too long", tags=(row.tag,))
+
+
+def _pattern(value: str, row: Row) -> str:
+    """One value of a key that may have wild cards.
+
+    One that is longer than any value could be breaks its VR (PS3.5 6.2), so the identifier is refused (PS3.4 K.4.1.1.4,
+    A900H): databases would each do something else with it.
+    """
+    value = without_repeated_stars(value)
+    if len(value) > MOST_PATTERN and (row.vr == "PN" or has_wildcard(value)):
+        raise BeyondBounds("a name or a key with wild cards is too long", tags=(row.tag,))
+    return value
 
 
 def _predicate(key: str, row: Row, value: str) -> Predicate:

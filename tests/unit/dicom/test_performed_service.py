@@ -199,7 +199,7 @@ def test_a_create_without_a_dataset_lacks_everything(content):
 
 
 def test_a_dataset_without_end_is_a_processing_failure():
-    assert create(b"\x08\x00\x10\x11SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 4000).status == 0x0110
+    assert create(b"\x08\x00\x10\x11SQ\x00\x00\xff\xff\xff\xff\xfe\xff\x00\xe0\xff\xff\xff\xff" * 4).status == 0x0110
 
 
 @pytest.mark.parametrize("lost_bytes", [1, 4, 9])
