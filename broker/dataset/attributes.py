@@ -61,7 +61,7 @@ class Attributes:
         known = self._texts.get(wanted.tag)
         if known is None:
             value = self._item.get(wanted.tag)
-            known = _text(value, wanted.vr, self._charset) if value and isinstance(value, bytes) else ""
+            known = as_text(value, wanted.vr, self._charset) if value and isinstance(value, bytes) else ""
             self._texts[wanted.tag] = known
         return known
 
@@ -103,7 +103,8 @@ def read_attributes(dataset: bytes, transfer_syntax_uid: str) -> Attributes:
         return Attributes(read_identifier(dataset, found))
 
 
-def _text(raw: bytes, vr: str, charset: tuple[str, ...]) -> str:
+def as_text(raw: bytes, vr: str, charset: tuple[str, ...]) -> str:
+    """A value as `Attributes.text` has it; of a long one the beginning."""
     raw = raw[:MOST_VALUE_BYTES].rstrip(b" \0")
     value = charsets.readable(vr, raw, charset) if vr in TEXT else raw.decode("latin-1")
     if (trim := _TRIMMED.get(vr)) is not None:

@@ -86,7 +86,8 @@ def _bytes(item: Item, tag: int) -> bytes:
 
 
 @lru_cache(maxsize=KNOWN_TAGS)
-def _vr_of(tag: int) -> str:
+def vr_of(tag: int) -> str:
+    """The VR that the dictionary has for a tag; UN for one that it does not have."""
     return dictionary_VR(tag) if dictionary_has_tag(tag) else "UN"
 
 
@@ -124,14 +125,14 @@ class _Walk:
             if explicit:
                 vr, length, start = self._header(at, end, tag)
             else:
-                vr, start = _vr_of(tag), at + 8
+                vr, start = vr_of(tag), at + 8
             if vr == "SQ" or length == UNDEFINED:
                 found[tag], at = self._sequence(tag, vr, length, start, end, explicit, level)
                 continue
             at = start + length
             if at > end:
                 raise UnreadableDataset("a value is longer than what is left of the dataset", tags=(tag,))
-            if vr == "UN" and explicit and _vr_of(tag) == "SQ":
+            if vr == "UN" and explicit and vr_of(tag) == "SQ":
                 # PS3.5 6.2.2: what a relay did not know stands in Implicit VR.
                 found[tag] = self._items(tag, start, at, False, level, delimited=False)[0]
             else:

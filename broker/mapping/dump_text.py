@@ -11,20 +11,24 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from struct import error as StructError
 from struct import pack
+from typing import NamedTuple
 
 from pydicom._uid_dict import UID_dictionary
 from pydicom.datadict import dictionary_has_tag, dictionary_VR
 
-from broker.dataset.reading import ITEM, ITEM_END, MOST_LEVELS, SEQUENCE_END
-from broker.errors import UnreadableDataset
+from broker.dataset.reading import ITEM, ITEM_END, MOST_ELEMENTS, MOST_LEVELS, SEQUENCE_END
+from broker.errors import BeyondBounds, UnreadableDataset
+from broker.mapping.layout import BINARY
 
 MOST_LINES_OF_A_VALUE = 1_000
+MOST_NUMBERS = 32_767
+"""Numbers in one value: a short length (PS3.5 7.1.2) holds no more."""
 SHORTENED = "a value was shortened by dcmdump (its option +L keeps all)"
 
 _ELEMENT = re.compile(r"\s*\(([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)(?:\s+(\S{1,2})(?=\s|$))?\s*(.*)", re.DOTALL)
-_QUOTED = re.compile(r"\[(.*?)\]\s*(?:#[^\n]*)?$", re.DOTALL)
-_CUT_OFF = re.compile(r"\[[^\n]*\.\.\.\s+#[^\n]*$")
-_BINARY = {"US": "<H", "SS": "<h", "UL": "<I", "SL": "<i", "FL": "<f", "FD": "<d"}
+_END = re.compile(r"\]\s*(?:#|$)")
+"""The end of a quoted value, in the line that it stands in: a bracket, and behind it nothing or a comment."""
+_CUT_OFF = re.compile(r"\[.*\.\.\.\s+#")
 _TEXT = frozenset({
     "AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT",
 })  # fmt: skip
@@ -50,14 +54,17 @@ def encode_dump(raw: bytes) -> tuple[bytes, tuple[str, ...]]:
     raises  UnreadableDataset when a line is no element, or sequences and items do not close
     """
     builder = _Builder()
-    for tag, vr, value in _elements(raw.decode("latin-1")):
+    for count, (tag, vr, value) in enumerate(_elements(raw)):
+        if count == MOST_ELEMENTS:
+            raise BeyondBounds("the dump has too many elements")
         builder.take(tag, vr, value)
     return builder.finish(), tuple(builder.notes)
 
 
-def _elements(text: str) -> Iterator[tuple[int, str, str]]:
+def _elements(raw: bytes) -> Iterator[tuple[int, str, _Written]]:
     """Tag, VR ("" when none is written) and value of each element, a value over several lines in one."""
-    lines = iter(text.splitlines())
+    # Bytes know no other ends of lines than these; text would also end at parts of letters.
+    lines = (line.decode("latin-1") for line in raw.splitlines())
     for line in lines:
         if not line.strip() or line.lstrip().startswith("#"):
             continue
@@ -65,20 +72,35 @@ def _elements(text: str) -> Iterator[tuple[int, str, str]]:
         if found is None:
             raise UnreadableDataset("a line of the dump is no element")
         group, number, vr, value = found.groups()
-        if value.startswith("["):
-            value = _whole(value, lines)
-        yield int(group + number, 16), vr or "", value
+        written = _whole(value, lines) if value.startswith("[") else _Written(_unquoted(value), is_quoted=False)
+        yield int(group + number, 16), vr or "", written
 
 
-def _whole(value: str, lines: Iterator[str]) -> str:
-    """A quoted value up to its closing bracket."""
-    gathered = [value]
-    while _QUOTED.fullmatch(text := "\r\n".join(gathered)) is None and _CUT_OFF.fullmatch(text) is None:
+class _Written(NamedTuple):
+    """A value as it is written. text: without brackets and comment; None for one that dcmdump has shortened."""
+
+    text: str | None
+    is_quoted: bool
+
+
+def _unquoted(value: str) -> str:
+    plain = value.partition("#")[0].strip()
+    return "" if plain == "(no value available)" else plain
+
+
+def _whole(first: str, lines: Iterator[str]) -> _Written:
+    """A quoted value up to its closing bracket; first: its line from the opening one on."""
+    gathered: list[str] = []
+    line = first[1:]
+    while (end := _END.search(line)) is None:
+        if not gathered and _CUT_OFF.match(first):
+            return _Written(None, is_quoted=True)
+        gathered.append(line)
         following = next(lines, None)
         if following is None or len(gathered) == MOST_LINES_OF_A_VALUE:
             raise UnreadableDataset("a value of the dump has no end")
-        gathered.append(following)
-    return text
+        line = following
+    return _Written("\r\n".join([*gathered, line[: end.start()]]), is_quoted=True)
 
 
 @dataclass(slots=True)
@@ -98,7 +120,7 @@ class _Builder:
         self._root: _Elements = {}
         self._open: list[_Open] = []
 
-    def take(self, tag: int, vr: str, value: str) -> None:
+    def take(self, tag: int, vr: str, value: _Written) -> None:
         if tag == ITEM:
             self._begin_item()
         elif tag == ITEM_END:
@@ -107,12 +129,12 @@ class _Builder:
             self._end_sequence()
         elif tag >> 16 < 8:
             return  # meta header: what a dump says of its encoding no longer holds
-        elif vr == "SQ" or (vr not in _TEXT and vr not in _BINARY and _known_vr(tag) == "SQ"):
+        elif vr == "SQ" or (vr not in _TEXT and vr not in BINARY and _known_vr(tag) == "SQ"):
             if len(self._open) == MOST_LEVELS:
-                raise UnreadableDataset("sequences are nested too deep")
+                raise BeyondBounds("sequences are nested too deep", tags=(tag,))
             self._open.append(_Open(tag))
         else:
-            self._put(tag, vr if vr in _TEXT or vr in _BINARY else _known_vr(tag), value)
+            self._put(tag, vr if vr in _TEXT or vr in BINARY else _known_vr(tag), value)
 
     def finish(self) -> bytes:
         if self._open:
@@ -145,15 +167,15 @@ class _Builder:
         done = self._open.pop()
         self._here().setdefault(done.tag, _element(done.tag, "SQ", b"".join(done.items)))
 
-    def _put(self, tag: int, vr: str, text: str) -> None:
-        if vr not in _TEXT and vr not in _BINARY:
+    def _put(self, tag: int, vr: str, written: _Written) -> None:
+        if vr not in _TEXT and vr not in BINARY:
             return  # bulk data and tags nobody knows: no row could take them
-        if _CUT_OFF.fullmatch(text) and not _QUOTED.fullmatch(text):
+        if written.text is None:
             if SHORTENED not in self.notes:
                 self.notes.append(SHORTENED)
             return
         try:
-            self._here().setdefault(tag, _element(tag, vr, _value(vr, text)))
+            self._here().setdefault(tag, _element(tag, vr, _value(vr, written.text, written.is_quoted)))
         except (ValueError, OverflowError, StructError):
             raise UnreadableDataset("a value of the dump does not fit its VR", tags=(tag,)) from None
 
@@ -162,17 +184,13 @@ def _known_vr(tag: int) -> str:
     return dictionary_VR(tag).split(" or ")[0] if dictionary_has_tag(tag) else ""
 
 
-def _value(vr: str, written: str) -> bytes:
-    quoted = _QUOTED.fullmatch(written)
-    plain = quoted[1] if quoted else written.partition("#")[0].strip()
-    if not quoted and plain == "(no value available)":
-        plain = ""
-    if not quoted and vr == "UI" and plain.startswith("="):
-        plain = _UIDS.get(plain[1:], "")
-    if vr in _BINARY:
+def _value(vr: str, text: str, is_quoted: bool) -> bytes:
+    if not is_quoted and vr == "UI" and text.startswith("="):
+        text = _UIDS.get(text[1:], "")
+    if vr in BINARY:
         kind = float if vr in ("FL", "FD") else int
-        return b"".join(pack(_BINARY[vr], kind(part)) for part in plain.split("\\") if part)
-    return plain.encode("latin-1")
+        return b"".join(pack(BINARY[vr], kind(part)) for part in text.split("\\", MOST_NUMBERS) if part)
+    return text.encode("latin-1")
 
 
 def _element(tag: int, vr: str, value: bytes) -> bytes:

@@ -8,11 +8,7 @@ from __future__ import annotations
 import re
 import zlib
 from dataclasses import dataclass
-from io import BytesIO
 
-from pydicom.dataset import Dataset
-from pydicom.filereader import read_dataset as pydicom_read
-from pydicom.sequence import Sequence
 from pydicom.tag import Tag
 from pydicom.uid import (
     DeflatedExplicitVRLittleEndian,
@@ -21,8 +17,9 @@ from pydicom.uid import (
     ImplicitVRLittleEndian,
 )
 
-from broker.dataset.reading import read_dataset
-from broker.errors import UnreadableDataset
+from broker.dataset import shown
+from broker.dataset.reading import Item, read_identifier
+from broker.errors import BeyondBounds, UnreadableDataset
 from broker.mapping.dump_text import encode_dump, looks_like_dump
 
 MOST_BYTES = 4_194_304
@@ -32,8 +29,7 @@ MOST_STEPS = 100
 
 _PREAMBLE_BYTES = 128
 _META_GROUP = 0x0002
-_STEPS = Tag("ScheduledProcedureStepSequence")
-_SOP_CLASS = Tag("SOPClassUID")
+_STEPS, _SOP_CLASS = int(Tag("ScheduledProcedureStepSequence")), int(Tag("SOPClassUID"))
 _EXPLICIT = re.compile(rb"[A-Z]{2}")
 
 
@@ -43,53 +39,51 @@ class NoWorklistItem(UnreadableDataset):
 
 @dataclass(frozen=True, slots=True)
 class WorklistFile:
-    """dataset: values are converted when asked for; notes: what was left out while reading, in words."""
+    """dataset: values as they stand; notes: what was left out while reading, in words."""
 
-    dataset: Dataset
-    steps: tuple[Dataset, ...]
+    dataset: Item
+    steps: tuple[Item, ...]
     notes: tuple[str, ...] = ()
+    big_endian: bool = False
 
 
 def read_file(raw: bytes) -> WorklistFile:
     """Read a worklist file.
 
-    raises  NoWorklistItem when it is something else; UnreadableDataset when it is broken
+    raises  NoWorklistItem when it is something else; UnreadableDataset when it is broken; BeyondBounds
     """
-    notes: tuple[str, ...] = ()
     if not raw:
         raise NoWorklistItem("the file is empty")
     if len(raw) > MOST_BYTES:
         raise NoWorklistItem("the file is too long for a worklist item")
     if looks_like_dump(raw):
         encoded, notes = encode_dump(raw)
-        dataset = read_dataset(encoded, ExplicitVRLittleEndian)
-    else:
-        dataset = _read_encoded(raw)
-    return WorklistFile(dataset, _steps(dataset), notes)
+        dataset = read_identifier(encoded, ExplicitVRLittleEndian)
+        return WorklistFile(dataset, _steps(dataset), notes)
+    encoded, syntax = _encoded(raw)
+    dataset = read_identifier(encoded, syntax)
+    return WorklistFile(dataset, _steps(dataset), big_endian=syntax == ExplicitVRBigEndian)
 
 
 def lines_of(raw: bytes) -> list[str]:
     """The elements of a worklist file as a person reads them; a remark when it cannot be read."""
     try:
-        return str(read_file(raw).dataset).splitlines()
+        return list(shown.lines_of(read_file(raw).dataset))
     except UnreadableDataset as error:
         return [error.text]
-    except Exception:
-        return ["a value of the file cannot be read"]
 
 
-def _read_encoded(raw: bytes) -> Dataset:
+def _encoded(raw: bytes) -> tuple[bytes, str]:
+    """The dataset of a file that is no dump, and the transfer syntax that it is to be read in."""
     begin = _PREAMBLE_BYTES + 4 if raw[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == b"DICM" else 0
     syntax, at = _meta_header(raw, begin)
     encoded = raw[at:]
     if syntax == DeflatedExplicitVRLittleEndian:
-        return read_dataset(_inflated(encoded), ExplicitVRLittleEndian)
+        return _inflated(encoded), ExplicitVRLittleEndian
     if not syntax:
         syntax = _guessed(encoded)
-    if syntax == ExplicitVRBigEndian:
-        return _read_big_endian(encoded)
     # Every other transfer syntax than these encodes the dataset itself in Explicit VR Little Endian (PS3.5 A.4).
-    return read_dataset(encoded, syntax if syntax == ImplicitVRLittleEndian else ExplicitVRLittleEndian)
+    return encoded, syntax if syntax in (ImplicitVRLittleEndian, ExplicitVRBigEndian) else ExplicitVRLittleEndian
 
 
 def _meta_header(raw: bytes, begin: int) -> tuple[str, int]:
@@ -131,29 +125,18 @@ def _inflated(encoded: bytes) -> bytes:
     except zlib.error:
         raise UnreadableDataset("the deflated dataset cannot be read") from None
     if inflater.unconsumed_tail or not inflater.eof:
-        raise UnreadableDataset("the deflated dataset is too long, or has no end")
+        raise BeyondBounds("the deflated dataset is too long, or has no end")
     return plain
 
 
-def _read_big_endian(encoded: bytes) -> Dataset:
-    try:
-        return pydicom_read(BytesIO(encoded), False, False)
-    except Exception:
-        # Whatever it was, it is the file's; the library's text may quote values.
-        raise UnreadableDataset("the dataset cannot be read") from None
-
-
-def _steps(dataset: Dataset) -> tuple[Dataset, ...]:
+def _steps(dataset: Item) -> tuple[Item, ...]:
     """Items of Scheduled Procedure Step Sequence; raises NoWorklistItem when there is none."""
     if _STEPS not in dataset:
         known = "an object of another kind" if _SOP_CLASS in dataset else "no Scheduled Procedure Step Sequence"
         raise NoWorklistItem(f"no worklist item: {known}")
-    try:
-        items = dataset[_STEPS].value
-    except Exception:
-        raise UnreadableDataset("the Scheduled Procedure Step Sequence cannot be read") from None
-    if not isinstance(items, Sequence) or not items:
+    items = dataset[_STEPS]
+    if isinstance(items, bytes) or not items:
         raise NoWorklistItem("no worklist item: the Scheduled Procedure Step Sequence is empty")
     if len(items) > MOST_STEPS:
-        raise UnreadableDataset(f"more than {MOST_STEPS} scheduled procedure steps in one file")
-    return tuple(items)
+        raise BeyondBounds(f"more than {MOST_STEPS} scheduled procedure steps in one file")
+    return items

@@ -6,18 +6,18 @@ unknown (PS3.5 7.4.3) and is no statement; identifiers and their issuers are the
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterator
 from dataclasses import dataclass
+from itertools import islice
+from struct import Struct
 from typing import Any, Protocol
 
-from pydicom.datadict import dictionary_has_tag, dictionary_VR, keyword_for_tag
-from pydicom.dataset import Dataset
-from pydicom.sequence import Sequence as Items
+from pydicom.datadict import keyword_for_tag
 from pydicom.tag import Tag
 
 from broker.dataset import charsets
 from broker.dataset.charsets import LONG_TEXT, TEXT
-from broker.dataset.reading import SPECIFIC_CHARACTER_SET, charset_of
+from broker.dataset.reading import Item, charset_of
 from broker.domain.order import StepState
 from broker.domain.request import (
     NO_ISSUER,
@@ -37,6 +37,7 @@ from broker.domain.request import (
 from broker.hl7v2.charset import codec_of
 from broker.mapping.fitting import MOST_VALUES, Fitter, Refused
 from broker.mapping.identifiers import checked
+from broker.mapping.layout import BINARY
 from broker.mapping.row import (
     ACCESSION,
     FILLER,
@@ -72,11 +73,15 @@ _QUALIFIERS = "IssuerOfPatientIDQualifiersSequence"
 _OTHER_IDS = "OtherPatientIDsSequence"
 _TYPED = IDENTITY | {STATUS, _PATIENT_ISSUER, _OTHER_IDS, STEP}
 _STEP_TAG = int(Tag(STEP))
-_CHARACTER_SET = 0x00080005
-_NO_KEYS = frozenset({_CHARACTER_SET, 0x00080016, 0x00080018, 0x00080201})
+_NO_KEYS = frozenset({0x00080005, 0x00080016, 0x00080018, 0x00080201})
 """Character set, SOP class and instance, time zone: of the dataset, not of the item."""
 _PADDING = " \0"
-_BINARY = frozenset({"US", "SS", "UL", "SL", "FL", "FD"})
+
+MOST_STRANGERS = 1_000
+"""Attributes without a row that are told of one file."""
+
+MOST_VALUE_BYTES = 65_536
+"""Of one text that count; no representation with a length of its own has as many (PS3.5 6.2)."""
 
 
 class ItemReading(Protocol):
@@ -102,7 +107,7 @@ def read_item(raw: bytes, received: ReceivedMessage, site: ItemReading) -> Workl
 
     returns  a PlaceOrder; or a KeepMessage with the refusal, when a value refuses the file: no patient id or name, an
              identifier or a start that cannot be taken. Every other fault is a warning.
-    raises   NoWorklistItem, UnreadableDataset
+    raises   NoWorklistItem, UnreadableItem
     """
     file = read_file(raw)
     reader = _Reader(site.rows, file, codec_of(site.charset_for(received.sender)) or "latin_1")
@@ -117,13 +122,6 @@ def read_item(raw: bytes, received: ReceivedMessage, site: ItemReading) -> Workl
     return WorklistItem(PlaceOrder(received, patient, orders, warnings, imported=True), reader.without_row())
 
 
-def _charset_of(dataset: Dataset) -> tuple[str, ...]:
-    """The names in a file's Specific Character Set, from its bytes: pydicom would warn of what it does not know."""
-    element = dataset.get_item(SPECIFIC_CHARACTER_SET)
-    value = element.value if element is not None else b""
-    return charset_of({SPECIFIC_CHARACTER_SET: value}) if isinstance(value, bytes) else ()
-
-
 class _Reader(Fitter):
     """Reads rows in one file's dataset; `step` is the item of the step that is being read."""
 
@@ -132,7 +130,8 @@ class _Reader(Fitter):
         self._rows = rows
         self._root = file.dataset
         self._steps = file.steps
-        self._names = _charset_of(file.dataset)
+        self._names = charset_of(file.dataset)
+        self._order = ">" if file.big_endian else "<"
         self._assumed_codec = assumed_codec
 
     def patient(self) -> PatientRequest:
@@ -141,7 +140,7 @@ class _Reader(Fitter):
             raise Refused(Refusal(Cause.MISSING, PATIENT_NAME))
         return PatientRequest(tuple(self._patient_identifiers()), changes)
 
-    def order(self, number: int, step: Dataset) -> OrderRequest:
+    def order(self, number: int, step: Item) -> OrderRequest:
         changes = self._changes("step", step, number)
         if START_DATE not in changes:
             changes.pop(START_TIME, None)
@@ -165,14 +164,14 @@ class _Reader(Fitter):
         )
 
     def without_row(self) -> frozenset[str]:
-        """Attributes with a value that no row takes."""
-        found = set(self._strangers(self._root, ()))
+        """Attributes with a value that no row takes; of very many, some."""
+        found = set(islice(self._strangers(self._root, ()), MOST_STRANGERS))
         for step in self._steps:
-            found.update(self._strangers(step, (_STEP_TAG,)))
+            found.update(islice(self._strangers(step, (_STEP_TAG,)), MOST_STRANGERS))
         return frozenset(found)
 
-    def _strangers(self, dataset: Dataset, above: tuple[int, ...]) -> Iterator[str]:
-        for tag in map(int, dataset.keys()):
+    def _strangers(self, dataset: Item, above: tuple[int, ...]) -> Iterator[str]:
+        for tag in dataset:
             levels = (*above, tag)
             if tag in _NO_KEYS or tag & 0xFFFF == 0 or levels == (_STEP_TAG,) or not _has_value(dataset, tag):
                 continue
@@ -183,7 +182,7 @@ class _Reader(Fitter):
     def _has_rows_below(self, levels: tuple[int, ...]) -> bool:
         return any(known[: len(levels)] == levels and known != levels for known in self._rows.by_levels)
 
-    def _changes(self, owner: str, step: Dataset, number: int) -> dict[str, Any]:
+    def _changes(self, owner: str, step: Item, number: int) -> dict[str, Any]:
         found: dict[str, Any] = {}
         for row in self._rows.rows:
             if row.owner != owner or row.key in _TYPED or row.key.startswith(_QUALIFIERS):
@@ -193,18 +192,18 @@ class _Reader(Fitter):
                 found[row.key] = value
         return found
 
-    def _holder(self, row: Row, step: Dataset) -> Dataset | None:
+    def _holder(self, row: Row, step: Item) -> Item | None:
         """The dataset in which a row's attribute stands; None when the file has no such place."""
         levels = row.levels
-        holder: Dataset | None = self._root
+        holder: Item | None = self._root
         if levels[0] == _STEP_TAG:
             holder, levels = step, levels[1:]
         for tag in levels[:-1]:
-            items = _items(holder, tag) if holder is not None else []
+            items = _items(holder, tag) if holder is not None else ()
             holder = items[0] if items else None
         return holder if holder is not None and levels[-1] in holder else None
 
-    def _value(self, row: Row, holder: Dataset, number: int) -> Value | None:
+    def _value(self, row: Row, holder: Item, number: int) -> Value | None:
         if row.vr == "SQ":
             found = [item for item in self._items_of(row, holder) if self.item_fits(row, item)]
             return found or None
@@ -227,7 +226,7 @@ class _Reader(Fitter):
             raise Refused(Refusal(Cause.UNREADABLE, row.key, number, "no day and time"))
         return text
 
-    def _items_of(self, row: Row, holder: Dataset) -> Iterator[dict[str, Any]]:
+    def _items_of(self, row: Row, holder: Item) -> Iterator[dict[str, Any]]:
         for item in _items(holder, row.tag)[:MOST_VALUES]:
             found = {
                 member.keyword: texts[0]
@@ -237,16 +236,24 @@ class _Reader(Fitter):
             if found:
                 yield found
 
-    def _texts(self, row: Row, holder: Dataset) -> list[str]:
+    def _texts(self, row: Row, holder: Item) -> list[str]:
         """Values of an element as text, without padding."""
-        if row.vr in _BINARY:
-            return _numbers(holder, row.tag)
-        raw = getattr(holder.get_item(row.tag), "value", None)
+        if row.vr in BINARY:
+            return self._numbers(row, holder)
+        raw = holder.get(row.tag)
         if not isinstance(raw, bytes):
             return []
-        text = self._decoded(row, raw)
-        parts = [text] if row.vr in LONG_TEXT else text.split("\\")
+        if len(raw) > MOST_VALUE_BYTES:
+            self.warn(row, f"longer than {MOST_VALUE_BYTES} bytes, the beginning was taken")
+        text = self._decoded(row, raw[:MOST_VALUE_BYTES])
+        parts = [text] if row.vr in LONG_TEXT else text.split("\\", MOST_VALUES + 1)[: MOST_VALUES + 1]
         return [part.strip(_PADDING) if row.vr not in LONG_TEXT else part.rstrip(_PADDING) for part in parts]
+
+    def _numbers(self, row: Row, holder: Item) -> list[str]:
+        raw, number = holder.get(row.tag), Struct(self._order + BINARY[row.vr].lstrip("<"))
+        if not isinstance(raw, bytes) or len(raw) % number.size:
+            return []
+        return [str(value) for (value,) in number.iter_unpack(raw[: number.size * (MOST_VALUES + 1)])]
 
     def _decoded(self, row: Row, raw: bytes) -> str:
         """Bytes that the declared sets do not explain are UTF-8 where they are that, else as the site assumes."""
@@ -264,11 +271,11 @@ class _Reader(Fitter):
         self.warn(row, "not ASCII and without a declared character set; it was assumed")
         return raw.decode(self._assumed_codec, "replace")
 
-    def _word(self, key: str, step: Dataset, number: int) -> str | None:
+    def _word(self, key: str, step: Item, number: int) -> str | None:
         found = self._identifier(key, step, number)
         return found.value if found else None
 
-    def _identifier(self, key: str, step: Dataset, number: int) -> Identifier | None:
+    def _identifier(self, key: str, step: Item, number: int) -> Identifier | None:
         row = self._rows.by_key.get(key)
         holder = self._holder(row, step) if row else None
         if row is None or holder is None:
@@ -293,27 +300,27 @@ class _Reader(Fitter):
             if numbers and numbers[0] and numbers[0] != texts[0]:
                 yield checked(self, row, Identifier(numbers[0], self._patient_issuer(item)), 0)
 
-    def _patient_issuer(self, dataset: Dataset) -> Issuer:
+    def _patient_issuer(self, dataset: Item) -> Issuer:
         universal = self._issuer(_QUALIFIERS, dataset)
         namespace = self._plain(_PATIENT_ISSUER, "LO", dataset)
         if not namespace and not universal:
             return NO_ISSUER
         return Issuer(namespace or universal.namespace, universal.universal_id, universal.universal_type)
 
-    def _issuer(self, sequence: str, dataset: Dataset) -> Issuer:
-        items = _items(dataset, int(Tag(sequence))) if sequence else []
+    def _issuer(self, sequence: str, dataset: Item) -> Issuer:
+        items = _items(dataset, int(Tag(sequence))) if sequence else ()
         if not items:
             return NO_ISSUER
         members = (("LocalNamespaceEntityID", "UT"), ("UniversalEntityID", "UT"), ("UniversalEntityIDType", "CS"))
         namespace, universal_id, kind = (self._plain(keyword, vr, items[0]) for keyword, vr in members)
         return Issuer(namespace or None, universal_id or None, kind or None) if namespace or universal_id else NO_ISSUER
 
-    def _plain(self, keyword: str, vr: str, dataset: Dataset) -> str:
+    def _plain(self, keyword: str, vr: str, dataset: Item) -> str:
         tag = int(Tag(keyword))
         texts = self._texts(Row(keyword, (tag,), vr, "1"), dataset) if tag in dataset else []
         return texts[0] if texts else ""
 
-    def _state(self, step: Dataset, number: int) -> str:
+    def _state(self, step: Item, number: int) -> str:
         """PS3.3 C.4.10; a word that is none of them is left out."""
         row = self._rows.by_key.get(STATUS)
         holder = self._holder(row, step) if row else None
@@ -330,29 +337,14 @@ class _Reader(Fitter):
 _STATES = frozenset(state.value for state in StepState)
 
 
-def _items(dataset: Dataset, tag: int) -> Sequence[Dataset]:
+def _items(dataset: Item, tag: int) -> tuple[Item, ...]:
     """Items of a sequence; none when it is absent, or what stands there is no sequence."""
-    if tag not in dataset:
-        return []
-    try:
-        found = dataset[tag].value
-    except Exception:
-        # The file's own fault, whatever it is; the library's text may quote values.
-        return []
-    return list(found) if isinstance(found, Items) else []
+    found = dataset.get(tag, ())
+    return found if isinstance(found, tuple) else ()
 
 
-def _numbers(dataset: Dataset, tag: int) -> list[str]:
-    try:
-        found = dataset[tag].value
-    except Exception:
-        return []
-    values: Iterable[Any] = found if isinstance(found, Iterable) and not isinstance(found, str | bytes) else [found]
-    return [str(value) for value in values if isinstance(value, int | float)]
-
-
-def _has_value(dataset: Dataset, tag: int) -> bool:
-    if dictionary_has_tag(tag) and dictionary_VR(tag) == "SQ":
-        return any(_has_value(item, int(inner)) for item in _items(dataset, tag) for inner in item.keys())  # noqa: SIM118
-    raw = getattr(dataset.get_item(tag), "value", None)
-    return bool(raw.strip(b" \0")) if isinstance(raw, bytes) else raw not in (None, "")
+def _has_value(dataset: Item, tag: int) -> bool:
+    value = dataset[tag]
+    if isinstance(value, bytes):
+        return bool(value.strip(b" \0"))
+    return any(_has_value(item, inner) for item in value for inner in item)
