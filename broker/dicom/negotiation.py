@@ -40,6 +40,9 @@ APPLICATION_CONTEXT = "1.2.840.10008.3.1.1.1"
 MOST_CONTEXTS = 128
 """Odd numbers of one byte (PS3.8 7.1.1.13)."""
 
+MOST_ITEMS = 10_000
+"""Items and sub-items of one request: 128 contexts, each with all transfer syntaxes there are, have fewer."""
+
 KNOWN_ITEMS = frozenset({0x10, 0x20, 0x50})
 KNOWN_SUB_ITEMS: Mapping[int, frozenset[int]] = {
     0x10: frozenset(),
@@ -145,7 +148,7 @@ def read_request(body: bytes) -> AssociationRequest:
     """
     if len(body) < 68:
         raise BadRequest("too short")
-    items = b"".join(_known(body[68:], KNOWN_ITEMS))
+    items = b"".join(_known(body[68:], KNOWN_ITEMS, iter(range(MOST_ITEMS))))
     # Titles may be anything; they are read here, so that the library sees some that it takes.
     head = _PDU_HEAD.pack(1, 68 + len(items), int.from_bytes(body[:2], "big")) + b"X".ljust(16) * 2 + bytes(32)
     request = A_ASSOCIATE_RQ()
@@ -203,10 +206,15 @@ def agree(request: AssociationRequest, offer: Offer) -> Agreement:
     return Agreement(contexts, bytes(encoded))
 
 
-def _known(data: bytes, kinds: frozenset[int]) -> Iterator[bytes]:
-    """The items of these kinds, each with those of its sub-items that we read. raises BadRequest"""
+def _known(data: bytes, kinds: frozenset[int], places: Iterator[int]) -> Iterator[bytes]:
+    """The items of these kinds, each with those of its sub-items that we read. raises BadRequest
+
+    places  one for each item that may come
+    """
     position = 0
     while position < len(data):
+        if next(places, None) is None:
+            raise BadRequest("too many items")
         if len(data) - position < _ITEM.size:
             raise BadRequest("item cut off")
         kind, length = _ITEM.unpack_from(data, position)
@@ -219,7 +227,7 @@ def _known(data: bytes, kinds: frozenset[int]) -> Iterator[bytes]:
         content = data[start:position]
         if subs := KNOWN_SUB_ITEMS.get(kind):
             own = 4 if kind == 0x20 else 0  # context id and three reserved bytes come first (PS3.8 9.3.2.2)
-            content = content[:own] + b"".join(_known(content[own:], subs))
+            content = content[:own] + b"".join(_known(content[own:], subs, places))
         yield _ITEM.pack(kind, len(content)) + content
 
 

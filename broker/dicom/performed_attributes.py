@@ -53,6 +53,8 @@ _TIME = re.compile(r"([01]\d|2[0-3])(:?[0-5]\d(:?([0-5]\d|60)(\.\d{1,6})?)?)?", 
 
 def faults_of_create(dataset: Attributes) -> Faults:
     """What PS3.4 Table F.7.2-1 asks of an N-CREATE: type 1 attributes present, valued and sound."""
+    if dataset.count(SCHEDULED_STEPS) > MOST_ITEMS:
+        return Faults(invalid=_tags([SCHEDULED_STEPS]))
     missing = [wanted for wanted in REQUIRED if wanted not in dataset]
     empty = [wanted for wanted in REQUIRED if wanted in dataset and not dataset.has_value(wanted)]
     scheduled = dataset.items(SCHEDULED_STEPS)
@@ -63,7 +65,6 @@ def faults_of_create(dataset: Attributes) -> Faults:
         empty.append(STUDY_UID)
     invalid = [wanted for wanted, most in LONGEST if len(dataset.text(wanted)) > most]
     invalid += [STUDY_UID] if any(uid and not is_uid(uid) for uid in study_uids) else []
-    invalid += [] if len(scheduled) <= MOST_ITEMS else [SCHEDULED_STEPS]
     invalid += [] if _state(dataset) is PerformedState.IN_PROGRESS else [STATUS]
     invalid += _wrong_start(dataset)
     return Faults(_tags(missing), _tags(empty), _tags(invalid))
