@@ -104,12 +104,14 @@ class _Walk:
     def __init__(self, encoded: bytes, order: str, most_elements: int) -> None:
         self._encoded = encoded
         self._left = most_elements
+        # None takes less than eight bytes, so that short datasets need not be counted.
+        self._counts = len(encoded) > 8 * most_elements
         self._tag_and_length, self._tag_vr_length, self._length = _HEADS[order]
 
     def elements(self, at: int, end: int, explicit: bool, level: int, delimited: bool = False) -> tuple[Item, int]:
         """Read elements up to `end`, or up to and over an item delimiter; also where it stopped."""
         found: Item = {}
-        encoded, tag_and_length = self._encoded, self._tag_and_length
+        encoded, tag_and_length, counts = self._encoded, self._tag_and_length, self._counts
         while at < end:
             if end - at < 8:
                 raise UnreadableDataset("the dataset ends inside an element")
@@ -117,9 +119,8 @@ class _Walk:
             tag = group << 16 | number
             if delimited and tag == ITEM_END:
                 return found, at + 8
-            self._left -= 1
-            if self._left < 0:
-                raise BeyondBounds("the dataset has too many elements", tags=(tag,))
+            if counts:
+                self._count(tag)
             if group < 8 or group == 0xFFFE:
                 raise UnreadableDataset("an element does not belong into a dataset", tags=(tag,))
             if explicit:
@@ -140,6 +141,11 @@ class _Walk:
         if delimited:
             raise UnreadableDataset("an item has no end")
         return found, at
+
+    def _count(self, tag: int) -> None:
+        self._left -= 1
+        if self._left < 0:
+            raise BeyondBounds("the dataset has too many elements", tags=(tag,))
 
     def _header(self, at: int, end: int, tag: int) -> tuple[str, int, int]:
         """VR, length and start of an explicit value."""
@@ -182,9 +188,8 @@ class _Walk:
                 raise UnreadableDataset("a sequence holds something that is no item", tags=(tag,))
             if level == MOST_LEVELS:
                 raise BeyondBounds("sequences are nested too deep", tags=(of,))
-            self._left -= 1
-            if self._left < 0:
-                raise BeyondBounds("the dataset has too many items", tags=(of,))
+            if self._counts:
+                self._count(of)
             if length == UNDEFINED:
                 item, at = self.elements(at, end, explicit, level + 1, delimited=True)
             elif at + length > end:

@@ -178,7 +178,8 @@ class _Reader:
 
     def _values(self, asked: Item, row: Row) -> list[str]:
         """The values of a key, trimmed, empty ones left out; none for a universal key."""
-        _check_size(asked[row.tag], row)
+        if len(asked[row.tag]) > MOST_KEY_BYTES and row.vr != "UI":
+            raise BeyondBounds("a key is too long", tags=(row.tag,))
         if row.vr in BINARY:
             values = _numbers(asked, row)
         else:
@@ -191,14 +192,9 @@ class _Reader:
             raise BeyondBounds("a key has too many values", tags=(row.tag,))
         if row.vr in WILDCARD_VRS:
             values = [_pattern(value, row) for value in values]
-            if any(is_universal(_folded(row, value)) for value in values):
+            if any(_asks_nothing(row, value) for value in values):
                 return []
         return values
-
-
-def _check_size(value: bytes | tuple[Item, ...], row: Row) -> None:
-    if isinstance(value, bytes) and len(value) > MOST_KEY_BYTES and row.vr != "UI":
-        raise BeyondBounds("a key is too long", tags=(row.tag,))
 
 
 def _pattern(value: str, row: Row) -> str:
@@ -228,8 +224,9 @@ def _predicate(key: str, row: Row, value: str) -> Predicate:
     return Equals(key, value)
 
 
-def _folded(row: Row, value: str) -> str:
-    return fold(value) if row.vr == "PN" else value
+def _asks_nothing(row: Row, value: str) -> bool:
+    # What begins with a letter or a digit asks something; most keys do, and folding is dear.
+    return not value[0].isalnum() and is_universal(fold(value) if row.vr == "PN" else value)
 
 
 def _single(values: list[str], tag: int) -> str:
