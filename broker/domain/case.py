@@ -14,6 +14,8 @@ from broker.domain.orderbook import OrderBook, OrderDraft
 from broker.domain.request import OrderRequest, Outcome, PlaceOrder
 from broker.domain.rules import Rules
 
+MOST_REASONS = 100
+"""Reasons of one message; the journal keeps 2,000 characters of them."""
 IMPORT = "import"
 """Who causes what an imported file changes."""
 
@@ -55,7 +57,12 @@ class Case:
 
     def ended(self, outcome: Outcome, reason: str = "") -> None:
         self.outcomes.append(outcome)
-        if reason and reason not in self.reasons:
+        if reason:
+            self.give_reason(reason)
+
+    def give_reason(self, reason: str) -> None:
+        """Once, and not more than the journal keeps."""
+        if len(self.reasons) < MOST_REASONS and reason not in self.reasons:
             self.reasons.append(reason)
 
     def event(self, kind: str, step: ScheduledStep, group: int, **facts: Any) -> None:

@@ -2,27 +2,22 @@
 
 from __future__ import annotations
 
-from collections import ChainMap
-from collections.abc import Iterable, ValuesView
+from collections.abc import Iterable
 from datetime import datetime
-from typing import TypeVar
 
-from broker.domain.order import Alarm, Alias, Event, Forest, Order, Patient, RequestedProcedure, ScheduledStep
+from broker.domain.layers import AliasIndex, Layers
+from broker.domain.order import (
+    Alarm,
+    Alias,
+    AliasKind,
+    Event,
+    Forest,
+    Order,
+    Patient,
+    RequestedProcedure,
+    ScheduledStep,
+)
 from broker.domain.timeline import next_moment
-
-Record = TypeVar("Record")
-
-
-class Layers(ChainMap[int, Record]):
-    """Own records over loaded ones. A chain of any length looks each value up again, and a batch has many."""
-
-    def __getitem__(self, number: int) -> Record:
-        own, loaded = self.maps
-        return own[number] if number in own else loaded[number]
-
-    def values(self) -> ValuesView[Record]:
-        own, loaded = self.maps
-        return {**loaded, **own}.values()
 
 
 class Draft:
@@ -34,13 +29,14 @@ class Draft:
 
     def __init__(self, forest: Forest) -> None:
         self.forest = forest
-        self.patients: Layers[Patient] = Layers({}, forest.patients)
-        self.orders: Layers[Order] = Layers({}, forest.orders)
-        self.procedures: Layers[RequestedProcedure] = Layers({}, forest.procedures)
-        self.steps: Layers[ScheduledStep] = Layers({}, forest.steps)
+        self.patients: Layers[Patient] = Layers(forest.patients, forest.found_by, "patients")
+        self.orders: Layers[Order] = Layers(forest.orders, forest.found_by, "orders")
+        self.procedures: Layers[RequestedProcedure] = Layers(forest.procedures, forest.found_by, "procedures")
+        self.steps: Layers[ScheduledStep] = Layers(forest.steps, forest.found_by, "steps")
         self.events: list[Event] = []
         self.alarms: list[Alarm] = []
         self.aliases: list[Alias] = []
+        self._alias_index = AliasIndex()
 
     def put(self, record: Patient | Order | RequestedProcedure | ScheduledStep) -> None:
         """Add a record or replace the one with its id."""
@@ -54,13 +50,22 @@ class Draft:
             self.patients[record.id] = record
 
     def procedures_of(self, order_id: int) -> list[RequestedProcedure]:
-        return sorted((p for p in self.procedures.values() if p.order_id == order_id), key=lambda p: p.ordinal)
+        found = self.procedures.with_key("order", order_id)
+        return sorted((p for p in found if p.order_id == order_id), key=lambda p: p.ordinal)
 
     def steps_of(self, procedure_id: int) -> list[ScheduledStep]:
-        return sorted((s for s in self.steps.values() if s.procedure_id == procedure_id), key=lambda s: s.ordinal)
+        found = self.steps.with_key("procedure", procedure_id)
+        return sorted((s for s in found if s.procedure_id == procedure_id), key=lambda s: s.ordinal)
 
     def steps_of_order(self, order_id: int) -> list[ScheduledStep]:
-        return [step for step in self.steps.values() if step.order_id == order_id]
+        return [step for step in self.steps.with_key("order", order_id) if step.order_id == order_id]
+
+    def aliases_of(self, kind: AliasKind, value: str) -> list[Alias]:
+        """Known aliases and the request's own, by what they stand for and their text."""
+        if not self.forest.found_alias:
+            self.forest.found_alias.append(AliasIndex())
+        known: list[Alias] = self.forest.found_alias[0].find(self.forest.aliases, kind, value)
+        return known + self._alias_index.find(self.aliases, kind, value)
 
     def moment(self, at: datetime, order_ids: Iterable[int]) -> datetime:
         """The time of what happens now to these orders: at, or later if the clock has gone back (`timeline`)."""
@@ -76,8 +81,8 @@ class Draft:
 
     def fold(self) -> None:
         """Take the draft into the forest, for the next request of the batch."""
-        self.forest.patients.update(self.patients.maps[0])
-        self.forest.orders.update(self.orders.maps[0])
-        self.forest.procedures.update(self.procedures.maps[0])
-        self.forest.steps.update(self.steps.maps[0])
+        self.patients.fold()
+        self.orders.fold()
+        self.procedures.fold()
+        self.steps.fold()
         self.forest.aliases.extend(self.aliases)

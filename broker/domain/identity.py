@@ -12,12 +12,11 @@ The law of this file:
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 
 from broker.domain.draft import Draft
 from broker.domain.order import (
     OPEN,
-    Alias,
     AliasKind,
     Order,
     Patient,
@@ -34,6 +33,7 @@ class Issuers:
 
     known: frozenset[Issuer]
     authorities: tuple[Authority, ...] = ()
+    _by_namespace: dict[str, frozenset[str]] = field(default_factory=dict, init=False, compare=False, repr=False)
 
     def canonical(self, issuer: Issuer) -> Issuer:
         """The profile's own form of an issuer it names under another one; else the issuer itself."""
@@ -51,8 +51,13 @@ class Issuers:
 
     def named(self, namespace: str) -> frozenset[str]:
         """The universal ids of known issuers with this namespace."""
-        forms = (*self.known, *(authority.issuer for authority in self.authorities))
-        return frozenset(f.universal_id for f in forms if f.namespace == namespace and f.universal_id)
+        if not self._by_namespace:
+            found: dict[str, set[str]] = {"": set()}
+            for form in (*self.known, *(authority.issuer for authority in self.authorities)):
+                if form.namespace and form.universal_id:
+                    found.setdefault(form.namespace, set()).add(form.universal_id)
+            self._by_namespace.update((name, frozenset(ids)) for name, ids in found.items())
+        return self._by_namespace.get(namespace, frozenset())
 
     def same(self, one: Issuer, other: Issuer) -> bool:
         one, other = self.canonical(one), self.canonical(other)
@@ -117,9 +122,12 @@ def patient_keys(
 def find_patient(patients: Iterable[Patient], keys: Sequence[Identifier], issuers: Issuers) -> Patient | Refusal | None:
     """The patient that the keys name; None when nobody is known by them; a refusal when they name two people."""
     found: dict[int, Patient] = {}
+    wanted: dict[str, list[Issuer]] = {}
+    for key in keys:
+        wanted.setdefault(key.value, []).append(key.issuer)
     for patient in patients:
         for held in patient.identifiers:
-            if any(held.value == key.value and issuers.same(held.issuer, key.issuer) for key in keys):
+            if any(issuers.same(held.issuer, issuer) for issuer in wanted.get(held.value, ())):
                 found[patient.id] = patient
     if len(found) > 1:
         return Refusal(Cause.CONTRADICTION, "PatientID", detail="the identifiers name two patients")
@@ -152,10 +160,12 @@ def _orders_named(
     if number is None:
         return []
     held = {
-        alias.order_id for alias in _aliases(draft, kind, number.value) if _fits(alias.issuer, number.issuer, issuers)
+        alias.order_id for alias in draft.aliases_of(kind, number.value) if _fits(alias.issuer, number.issuer, issuers)
     }
     found = []
-    for order in draft.orders.values():
+    carriers = {order.id: order for order in draft.orders.with_key("number", number.value)}
+    carriers |= {order_id: draft.orders[order_id] for order_id in held if order_id in draft.orders}
+    for order in sorted(carriers.values(), key=lambda order: order.id):
         own = order.filler if kind is AliasKind.FILLER else order.placer
         named = own is not None and own.value == number.value and _fits(own.issuer, number.issuer, issuers)
         if order.sender_group == sender.group and (named or order.id in held):
@@ -183,10 +193,10 @@ def _order_by_accession(
     wanted = request.accession
     ids = {
         procedure.order_id
-        for procedure in draft.procedures.values()
+        for procedure in draft.procedures.with_key("accession", wanted.value)
         if procedure.accession.value == wanted.value and _fits(procedure.accession.issuer, wanted.issuer, issuers)
     }
-    ids |= {alias.order_id for alias in _aliases(draft, AliasKind.ACCESSION, wanted.value)}
+    ids |= {alias.order_id for alias in draft.aliases_of(AliasKind.ACCESSION, wanted.value)}
     found = [draft.orders[i] for i in sorted(ids) if draft.orders[i].sender_group == sender.group]
     if len(found) > 1:
         return Refusal(
@@ -195,14 +205,11 @@ def _order_by_accession(
     return found[0] if found else None
 
 
-def _aliases(draft: Draft, kind: AliasKind, value: str) -> list[Alias]:
-    return [alias for alias in (*draft.forest.aliases, *draft.aliases) if alias.kind is kind and alias.value == value]
-
-
 def study_uid_owner(draft: Draft, study_uid: str) -> set[int]:
     """Ids of the patients whose procedures carry this Study Instance UID, now or as an alias."""
-    order_ids = {p.order_id for p in draft.procedures.values() if p.study_uid == study_uid}
-    order_ids |= {alias.order_id for alias in _aliases(draft, AliasKind.STUDY_UID, study_uid)}
+    carriers = draft.procedures.with_key("study_uid", study_uid)
+    order_ids = {p.order_id for p in carriers if p.study_uid == study_uid}
+    order_ids |= {alias.order_id for alias in draft.aliases_of(AliasKind.STUDY_UID, study_uid)}
     return {draft.orders[i].patient_id for i in order_ids}
 
 
@@ -241,7 +248,7 @@ def _by_name(
         own = procedure.study_uid if kind is AliasKind.STUDY_UID else procedure.requested_procedure_id
         if own == value:
             return procedure
-    held = {alias.procedure_id for alias in _aliases(draft, kind, value)}
+    held = {alias.procedure_id for alias in draft.aliases_of(kind, value)}
     return next((procedure for procedure in procedures if procedure.id in held), None)
 
 
@@ -298,7 +305,7 @@ def find_step(
     for step in steps:
         if step.step_id == request.step_id:
             return step
-    held = {a.step_id for a in _aliases(draft, AliasKind.STEP_ID, request.step_id) if a.procedure_id == procedure.id}
+    held = {a.step_id for a in draft.aliases_of(AliasKind.STEP_ID, request.step_id) if a.procedure_id == procedure.id}
     for step in steps:
         if step.id in held:
             return step

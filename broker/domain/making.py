@@ -74,9 +74,9 @@ def new_procedure(case: Case, order: Order, request: OrderRequest) -> RequestedP
 
 def _new_accession(case: Case, order: Order) -> str:
     def taken(number: str) -> bool:
-        names = [p.order_id for p in case.draft.procedures.values() if p.accession.value == number]
-        aliases = (*case.draft.forest.aliases, *case.draft.aliases)
-        names += [a.order_id for a in aliases if a.kind is AliasKind.ACCESSION and a.value == number]
+        carriers = case.draft.procedures.with_key("accession", number)
+        names = [p.order_id for p in carriers if p.accession.value == number]
+        names += [alias.order_id for alias in case.draft.aliases_of(AliasKind.ACCESSION, number)]
         return any(order_id != order.id for order_id in names)
 
     numbers = case.rules.numbers
@@ -149,7 +149,8 @@ def settle(
     settled = settle_step(step, procedure, patient, case.sender_name, case.rules)
     if isinstance(settled, Refusal):
         return replace(settled, group=request.group)
-    case.reasons += [text for text in unknown_stations(step, case.rules) if text not in case.reasons]
+    for text in unknown_stations(step, case.rules):
+        case.give_reason(text)
     return settled
 
 

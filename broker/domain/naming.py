@@ -66,6 +66,6 @@ def _alias(
     draft: Draft, kind: AliasKind, value: str, issuer: Issuer, order_id: int,
     procedure_id: int | None = None, step_id: int | None = None,
 ) -> None:  # fmt: skip
-    known = (*draft.forest.aliases, *draft.aliases)
-    if not any((a.kind, a.value, a.order_id, a.procedure_id) == (kind, value, order_id, procedure_id) for a in known):
+    known = draft.aliases_of(kind, value)
+    if not any((a.order_id, a.procedure_id) == (order_id, procedure_id) for a in known):
         draft.aliases.append(Alias(kind, value, issuer, order_id, procedure_id, step_id, "replaced"))

@@ -196,6 +196,8 @@ class Forest:
     study_starts  procedure id -> earliest performed start, YYYYMMDDHHMMSS
     issuers       every one that is known, by row
     elements      step id -> hash of the profile rows that made its encoded elements, and these
+    found_by      indexes of the records, made when a draft first needs them (`layers`)
+    found_alias   the same of the aliases
     origin        the records as they were loaded: these have a row; None when nothing was loaded
     """
 
@@ -208,6 +210,8 @@ class Forest:
     study_starts: dict[int, str] = field(default_factory=dict)
     issuers: dict[int, Issuer] = field(default_factory=dict)
     elements: dict[int, tuple[str, bytes]] = field(default_factory=dict)
+    found_by: dict[str, Any] = field(default_factory=dict)
+    found_alias: list[Any] = field(default_factory=list)
     origin: Forest | None = None
 
     def is_in_progress(self, step_id: int) -> bool:

@@ -96,7 +96,7 @@ class OrderDraft(Draft):
     def withdraw(self) -> None:
         """Take back what was changed; alarms and remembered cancels stay."""
         for layer in (self.patients, self.orders, self.procedures, self.steps):
-            layer.maps[0].clear()
+            layer.withdraw()
         self.events.clear()
         self.aliases.clear()
 

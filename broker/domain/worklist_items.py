@@ -74,8 +74,7 @@ def _is_named(draft: Draft, procedure: RequestedProcedure, request: OrderRequest
 
 
 def _was(draft: Draft, kind: AliasKind, value: str, procedure: RequestedProcedure) -> bool:
-    aliases = (*draft.forest.aliases, *draft.aliases)
-    return any((a.kind, a.value, a.procedure_id) == (kind, value, procedure.id) for a in aliases)
+    return any(alias.procedure_id == procedure.id for alias in draft.aliases_of(kind, value))
 
 
 def follow_stated_state(case: Case, request: OrderRequest) -> None:
