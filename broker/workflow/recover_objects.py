@@ -37,7 +37,7 @@ log = structlog.get_logger()
 BATCH_FILES = 20
 REST = 1.0
 """Time at rest for each second at work, so that who is served meanwhile hardly notices."""
-LEAST_REST_SECONDS = 0.002
+LEAST_REST_SECONDS, MOST_REST_SECONDS = 0.002, 2.0
 TELL_SECONDS = 5.0
 WAIT_SECONDS = 30.0
 """Longest wait for the writer before a batch is handed over again."""
@@ -102,6 +102,7 @@ class Recovery:
     _stopping: threading.Event = field(default_factory=threading.Event)
     _thread: threading.Thread | None = None
     _told_at: float = 0.0
+    _rested_at: float = 0.0
 
     def start(self) -> None:
         self._thread = threading.Thread(target=self._run, name="recovery", daemon=True)
@@ -118,7 +119,7 @@ class Recovery:
         return self._thread is None or not self._thread.is_alive()
 
     def _run(self) -> None:
-        began = self._told_at = time.monotonic()
+        began = self._told_at = self._rested_at = time.monotonic()
         try:
             for paths in self.files.whole(self.below):
                 self._look_at(paths)
@@ -137,10 +138,9 @@ class Recovery:
         lost = iter([(number, path) for number, path in paths.items() if path not in known.get(number, ())])
         while some := list(islice(lost, BATCH_FILES)):
             requests = [self._request(number, path, number in known) for number, path in some]
-            began = time.monotonic()
             self._recover([request for request in requests if request is not None])
-            self._rest(time.monotonic() - began)
-        self._rest(0.0)
+            self._rest()
+        self._rest()
 
     def _known(self, paths: Mapping[int, str]) -> dict[int, set[str]]:
         with self.database.read() as tx:
@@ -151,7 +151,6 @@ class Recovery:
 
         is_taken  its number is that of a row about another file
         """
-        began = time.monotonic()
         try:
             found = self.files.look(number, path)
             header = read_header(self.files.full_path(path), found.written.dataset_offset,
@@ -167,7 +166,7 @@ class Recovery:
         except OSError as error:
             self._leave(path, error.strerror or "it cannot be read")
             return None
-        self._rest(time.monotonic() - began)
+        self._rest()
         now = self.clock.now()
         request = request_of(header, found.meta, found.written, self.files.store, min(found.kept_at, now))
         return replace(request, recovered_at=now)
@@ -252,17 +251,18 @@ class Recovery:
         level("storage.images_checked", looked_at=missing.looked_at, without_file=missing.count)
 
     def _go_on(self) -> bool:
-        self._rest(LEAST_REST_SECONDS)
+        self._rest()
         return True
 
-    def _rest(self, worked_seconds: float) -> None:
-        """raises  _Stopped"""
+    def _rest(self) -> None:
+        """As long as the work took since the last rest, within limits. raises _Stopped"""
         now = time.monotonic()
         if now - self._told_at >= TELL_SECONDS:
             self._told_at = now
             log.info("storage.recovering", **asdict(self.counts))
-        if self._stopping.wait(max(LEAST_REST_SECONDS, REST * worked_seconds)):
+        if self._stopping.wait(min(max(LEAST_REST_SECONDS, REST * (now - self._rested_at)), MOST_REST_SECONDS)):
             raise _Stopped
+        self._rested_at = time.monotonic()
 
     def _patiently(self, work: Callable[[], Result]) -> Result:
         """Do it as soon as database and writer have time. raises _Stopped"""
