@@ -46,6 +46,10 @@ class UnreadableMessage(BrokerError):
     """Bytes that are no HL7 v2 message."""
 
 
+class TooMany(UnreadableMessage):
+    """A message has more of something than is taken. Facts: place, an ERR location ("" for none)."""
+
+
 class UnreadableDataset(BrokerError):
     """Bytes that are no DICOM dataset, or one that does not fit its SOP class."""
 

@@ -61,6 +61,7 @@ class Cause(Enum):
     ORDER_CONTROL = "order control is not in the table"
     MISSING = "required value is missing"
     TOO_LONG = "value is too long"
+    TOO_MANY = "more parts than are taken"
     UNREADABLE = "value cannot be read"
     UNKNOWN_ORDER = "no such order"
     AMBIGUOUS = "identifier names more than one record"

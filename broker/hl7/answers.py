@@ -29,6 +29,7 @@ ANSWERS: Mapping[Cause, Reply] = {
     Cause.ORDER_CONTROL: Reply("AE", 101, "use an order control of the table, or give it a row (`[order_control]`)"),
     Cause.MISSING: Reply("AE", 101, "fill the field at the place of the error"),
     Cause.TOO_LONG: Reply("AE", 102, "shorten the value at the place of the error; identifiers are never cut"),
+    Cause.TOO_MANY: Reply("AE", 102, "send it in several messages; the text names the bound that it passes"),
     Cause.UNREADABLE: Reply("AE", 102, "correct the value at the place of the error"),
     Cause.UNKNOWN_ORDER: Reply("AE", 204, "send the order (NW) first, or the number that it was sent with"),
     Cause.AMBIGUOUS: Reply("AE", 205, "name the assigning authority, or one more number, so that one record is meant"),

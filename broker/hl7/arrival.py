@@ -16,6 +16,8 @@ from broker.hl7v2.reader import Message, read
 from broker.hl7v2.times import message_interval
 from broker.mapping.rows import RowSet
 
+MOST_HEADER_CHARACTERS = 4_000
+"""Of a header's field that are looked at; the longest that the journal keeps has 240."""
 _HEADER_PATH = re.compile(r"MSH-(\d+)(?:\.(\d+))?")
 
 
@@ -55,14 +57,13 @@ class Arrival:
 
 def arrive(raw: bytes, peer: str, at: datetime, site: Site) -> Arrival:
     """peer: "ip:port". at: when the last byte was here, UTC."""
-    digest = hashlib.sha256(raw).hexdigest()
-    return Arrival(ReceivedMessage(raw, peer[:64], at, site.sender("", ""), digest=digest))
+    return Arrival(ReceivedMessage(raw, peer[:64], at, site.sender("", "")))
 
 
 def split(arrival: Arrival, site: Site) -> Message:
     """Split the message and fill in what its header says.
 
-    raises  UnreadableMessage when it is no HL7
+    raises  UnreadableMessage when it is no HL7; TooMany, one of these, past a bound of `hl7v2/segments`
     """
     message = read(arrival.received.raw, site.charset)
     arrival.received = _received(message, arrival.received, site)
@@ -74,10 +75,18 @@ def split(arrival: Arrival, site: Site) -> Message:
     return message
 
 
+def keep_beginning(arrival: Arrival, longest_bytes: int, site: Site) -> None:
+    """Cut the message to its beginning, and fill in what its header says, which is read by itself."""
+    whole = arrival.received
+    arrival.received = replace(whole, raw=re.split(rb"[\r\n]", whole.raw[:longest_bytes], maxsplit=1)[0])
+    split(arrival, site)
+    arrival.received = replace(arrival.received, raw=whole.raw[:longest_bytes], digest=_digest(whole.raw))
+
+
 def type_of(message: Message) -> tuple[str, str]:
     """MSH-9.1 and MSH-9.2; the third component is of no use to us, and senders leave it out."""
     marks = message.delimiters
-    parts = message.header.field(9).split(marks.repetition)[0].split(marks.component)
+    parts = message.header.field(9).split(marks.repetition, 1)[0].split(marks.component, 2)
     return parts[0].strip(), parts[1].strip() if len(parts) > 1 else ""
 
 
@@ -88,9 +97,9 @@ def objection(message: Message, site: Site, known: Collection[tuple[str, str]]) 
     source  HL7 2.5.1 2.9.2.2: these are the causes of AR
     """
     first = message.delimiters.component
-    if message.header.field(12).split(first)[0].strip() not in site.versions:
+    if message.header.field(12).split(first, 1)[0].strip() not in site.versions:
         return Refusal(Cause.VERSION, "MSH-12")
-    if message.header.field(11).split(first)[0].strip() not in site.processing_ids:
+    if message.header.field(11).split(first, 1)[0].strip() not in site.processing_ids:
         return Refusal(Cause.PROCESSING_ID, "MSH-11")
     typed = type_of(message)
     if typed in known:
@@ -110,7 +119,10 @@ def header_location(refusal: Refusal) -> str:
 
 def refused(arrival: Arrival, refusal: Refusal) -> KeepMessage:
     """What the journal keeps of a message that the door refuses."""
-    return KeepMessage(arrival.received, Outcome.REJECTED, refusal.text, refusal, header_location(refusal))
+    received = arrival.received
+    if not received.digest:
+        received = replace(received, digest=_digest(received.raw))
+    return KeepMessage(received, Outcome.REJECTED, refusal.text, refusal, header_location(refusal))
 
 
 def header_warnings(arrival: Arrival) -> tuple[str, ...]:
@@ -128,7 +140,7 @@ def header_warnings(arrival: Arrival) -> tuple[str, ...]:
 def _received(message: Message, bare: ReceivedMessage, site: Site) -> ReceivedMessage:
     def header(field: int, longest: int) -> str:
         """First component, as long as the journal's column takes it."""
-        text = message.header.field(field).split(message.delimiters.component)[0]
+        text = message.header.field(field).split(message.delimiters.component, 1)[0][:MOST_HEADER_CHARACTERS]
         return unescape(text, message.delimiters).strip()[:longest]
 
     message_type, trigger_event = type_of(message)
@@ -146,4 +158,9 @@ def _received(message: Message, bare: ReceivedMessage, site: Site) -> ReceivedMe
         charset=message.charset[:60],
         message_time=message_time,
         message_time_latest=message_time_latest,
+        digest=_digest(bare.raw),
     )
+
+
+def _digest(raw: bytes) -> str:
+    return hashlib.sha256(raw).hexdigest()

@@ -8,6 +8,7 @@ from __future__ import annotations
 import asyncio
 import traceback
 from collections.abc import Callable, Mapping
+from concurrent.futures import Executor, ThreadPoolExecutor
 from dataclasses import dataclass, replace
 from itertools import count
 
@@ -23,9 +24,20 @@ from broker.domain.request import (
     Refusal,
     nowhere,
 )
-from broker.errors import Busy, DatabaseUnavailable, Stopping, UnreadableMessage
+from broker.errors import Busy, DatabaseUnavailable, Stopping, TooMany, UnreadableMessage
 from broker.hl7.answers import answer
-from broker.hl7.arrival import Arrival, Site, arrive, header_warnings, objection, refused, split, type_of
+from broker.hl7.arrival import (
+    Arrival,
+    Site,
+    arrive,
+    header_warnings,
+    keep_beginning,
+    objection,
+    refused,
+    split,
+    type_of,
+)
+from broker.hl7.frames import HEAD_BYTES
 from broker.mapping.messages.locate import locate
 from broker.mapping.messages.readers import READERS, Reader
 from broker.store.writer import Verb, Writer
@@ -35,8 +47,12 @@ log = structlog.get_logger()
 
 Request = PlaceOrder | KeepMessage
 
-READ_IN_THREAD_BYTES = 100_000
-"""Longer messages are read beside the event loop, so that other connections do not wait for them."""
+READ_HERE_BYTES = 10_000
+READ_HERE_SEGMENTS = 100
+"""Longer messages are read beside the event loop, so that other connections do not wait for them: what is read on it
+takes some milliseconds at worst."""
+LONG_BYTES = 1_000_000
+"""Messages beyond this length wait for each other, and no shorter one waits for them."""
 BUSY_PAUSE_SECONDS = 0.05
 """Between two tries to hand over to a full writer; meanwhile the connection is not read."""
 
@@ -75,6 +91,10 @@ class Inbox:
         self._limits = limits or InboxLimits()
         self._readers = readers
         self._tries_again = count(1)
+        # One thread each: reading is work for the interpreter, which has one thread at a time. More would only make
+        # everybody else wait longer for their turn, and hold more messages in memory.
+        self._aside = ThreadPoolExecutor(1, "hl7-reading")
+        self._long = ThreadPoolExecutor(1, "hl7-reading-long")
         self.outcomes: Counts[str] = Counts()
 
     async def receive(self, raw: bytes, peer: str) -> bytes:
@@ -98,8 +118,8 @@ class Inbox:
     async def _conclude(self, arrival: Arrival, read: Callable[[Arrival], tuple[Verb, Request]]) -> bytes:
         """The door's outermost call: whatever happens below, there is an answer."""
         try:
-            if len(arrival.received.raw) > READ_IN_THREAD_BYTES:
-                verb, request = await asyncio.to_thread(read, arrival)
+            if thread := self._thread_for(arrival.received.raw):
+                verb, request = await asyncio.get_running_loop().run_in_executor(thread, read, arrival)
             else:
                 verb, request = read(arrival)
             return self._tell(arrival, await self._hand_over(verb, request))
@@ -114,10 +134,20 @@ class Inbox:
         except Exception as fault:
             return await self._failed(arrival, fault)
 
+    def _thread_for(self, raw: bytes) -> Executor | None:
+        """Where a message is read; None: here."""
+        if len(raw) <= READ_HERE_BYTES and raw.count(b"\r") + raw.count(b"\n") <= READ_HERE_SEGMENTS:
+            return None
+        return self._aside if len(raw) <= LONG_BYTES else self._long
+
     def _read(self, arrival: Arrival) -> tuple[Verb, Request]:
         """What is to be done with a message, and by which verb."""
         try:
             message = split(arrival, self._site)
+        except TooMany as bound:
+            keep_beginning(arrival, HEAD_BYTES, self._site)
+            kept = refused(arrival, Refusal(Cause.TOO_MANY, detail=bound.text))
+            return self._keep_message, replace(kept, location=str(bound.facts["place"]))
         except UnreadableMessage as fault:
             return self._keep_message, refused(arrival, Refusal(Cause.NOT_HL7, detail=fault.text))
         if refusal := objection(message, self._site, self._readers):
@@ -127,6 +157,8 @@ class Inbox:
         if isinstance(request, KeepMessage):
             if request.refusal is not None and not request.location:
                 request = replace(request, location=locate(message, request.refusal, rows))
+            if request.refusal is not None and request.refusal.cause is Cause.TOO_MANY:
+                request = replace(request, message=replace(request.message, raw=request.message.raw[:HEAD_BYTES]))
             return self._keep_message, request
         if request.locate is nowhere:
             request = replace(request, locate=lambda refusal: locate(message, refusal, rows))

@@ -33,6 +33,9 @@ MAX_MSA_3_CHARACTERS = 80
 MAX_ERR_8_CHARACTERS = 250
 """Lengths of the standard's attribute tables (2.5.1 2.15.5, 2.15.8), before escaping."""
 
+MOST_ECHOED = 4_000
+"""Characters of one field of a sender's that stand in the answer to it; the standard's longest has 227."""
+
 VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1")
 ANSWER_VERSION = "2.5.1"
 """What an answer to a message of any other version is written in."""
@@ -78,17 +81,17 @@ def header_of(message: Message) -> AckHeader:
     """What the answer to this message takes from it."""
     msh = message.header
     marks = message.delimiters
-    typed = msh.field(9).split(marks.repetition)[0].split(marks.component)
+    typed = msh.field(9)[:MOST_ECHOED].split(marks.repetition, 1)[0].split(marks.component, 2)
     return AckHeader(
         delimiters=marks,
-        sending_application=msh.field(3),
-        sending_facility=msh.field(4),
-        receiving_application=msh.field(5),
-        receiving_facility=msh.field(6),
+        sending_application=msh.field(3)[:MOST_ECHOED],
+        sending_facility=msh.field(4)[:MOST_ECHOED],
+        receiving_application=msh.field(5)[:MOST_ECHOED],
+        receiving_facility=msh.field(6)[:MOST_ECHOED],
         event=typed[1] if len(typed) > 1 else "",
-        control_id=msh.field(10),
-        processing_id=msh.field(11),
-        version=msh.field(12).split(marks.component)[0].strip(),
+        control_id=msh.field(10)[:MOST_ECHOED],
+        processing_id=msh.field(11)[:MOST_ECHOED],
+        version=msh.field(12)[:MOST_ECHOED].split(marks.component, 1)[0].strip(),
         charset=message.charset,
     )
 

@@ -3,9 +3,14 @@
 from __future__ import annotations
 
 import re
+from codecs import getincrementaldecoder
 from collections.abc import Sequence
 
+from broker.hl7v2.growing import GrowingText
+
 UTF_8 = "UNICODE UTF-8"
+MOST_AT_ONCE = 1 << 16
+"""Bytes that are decoded in one call: a codec lets no other thread run, and some take a second for ten megabytes."""
 REPLACEMENT = "\N{REPLACEMENT CHARACTER}"
 
 CODECS = {
@@ -34,7 +39,10 @@ CODECS = {
 }
 """HL7 table 0211 -> Python codec. UNICODE is read as UTF-8; UTF-16 and UTF-32 have no place in an MLLP frame."""
 
-_ESCAPED = re.compile(rb"(\x1b(?:\$[()]?[@A-D]|[()][A-Z]|-[A-Z]))")
+_TURN = re.compile(rb"\x1b(?:\$[()]?[@A-D]|[()][A-Z]|-[A-Z])|[\r\n]+")
+"""What may change the meaning of the bytes after it: a designation, or the end of a segment."""
+_KANA = bytes(byte | 0x80 for byte in range(256))
+"""Half-width katakana: seven bits to the eight that Shift JIS has them in."""
 
 _DESIGNATIONS = {
     b"\x1b(B": "ascii",
@@ -87,6 +95,14 @@ def decode(raw: bytes, names: Sequence[str]) -> tuple[str, bool]:
     return text, clean
 
 
+def is_utf_8(raw: bytes) -> bool:
+    """Text of another set is as good as never valid UTF-8 by chance."""
+    try:
+        return raw.isascii() or bool(_text(raw, "utf_8"))
+    except UnicodeDecodeError:
+        return False
+
+
 def encode(text: str, name: str) -> bytes:
     """Turn text into bytes of a table 0211 set; an empty name is ASCII.
 
@@ -109,19 +125,28 @@ def _initial_codec(names: Sequence[str]) -> str:
 
 def _decode_escaped(raw: bytes, names: Sequence[str]) -> tuple[str, bool]:
     """ISO 2022: each escape says what the bytes after it mean; the end of a segment ends it (HL7 2.5.1 2.15.9.18)."""
-    initial = _initial_codec(names)
-    texts: list[str] = []
-    clean = True
-    for line in re.split(rb"([\r\n]+)", raw):
-        codec = initial
-        for run in _ESCAPED.split(line):
-            if run[:1] == b"\x1b" and run in _DESIGNATIONS:
-                codec = initial if run == b"\x1b(B" else _DESIGNATIONS[run]
-            elif run:
-                text, known = _decode_run(run, codec)
-                texts.append(text)
-                clean = clean and known
-    return "".join(texts), clean
+    initial = codec = _initial_codec(names)
+    out = GrowingText()
+    clean, at = True, 0
+    for found in _TURN.finditer(raw):
+        clean &= _write_run(out, raw[at : found.start()], codec)
+        at, turn = found.end(), found[0]
+        if turn in _DESIGNATIONS:
+            codec = initial if turn == b"\x1b(B" else _DESIGNATIONS[turn]
+        else:
+            clean &= _write_run(out, turn, codec)
+            codec = codec if turn[:1] == b"\x1b" else initial
+    clean &= _write_run(out, raw[at:], codec)
+    return out.text(), clean
+
+
+def _write_run(out: GrowingText, run: bytes, codec: str) -> bool:
+    """Add the text of a run; False when some byte had no meaning."""
+    if not run:
+        return True
+    text, known = _decode_run(run, codec)
+    out.write(text)
+    return known
 
 
 def _decode_run(run: bytes, codec: str) -> tuple[str, bool]:
@@ -130,11 +155,20 @@ def _decode_run(run: bytes, codec: str) -> tuple[str, bool]:
     elif codec == "jis x 0212":
         run, codec = b"\x1b$(D" + run + b"\x1b(B", "iso2022_jp_ext"
     elif codec == "kana":
-        run, codec = bytes(byte | 0x80 for byte in run), "shift_jis"
+        run, codec = run.translate(_KANA), "shift_jis"
     try:
-        return run.decode(codec).replace("\x1b", REPLACEMENT), b"\x1b" not in run or codec == "iso2022_jp_ext"
+        return _text(run, codec).replace("\x1b", REPLACEMENT), b"\x1b" not in run or codec == "iso2022_jp_ext"
     except UnicodeDecodeError:
-        return run.decode(codec, "replace"), False
+        return _text(run, codec, "replace"), False
+
+
+def _text(run: bytes, codec: str, errors: str = "strict") -> str:
+    """What bytes.decode gives; a long run in pieces, between which other threads may run."""
+    if len(run) <= MOST_AT_ONCE:
+        return run.decode(codec, errors)
+    decoder = getincrementaldecoder(codec)(errors)
+    pieces = (run[at : at + MOST_AT_ONCE] for at in range(0, len(run), MOST_AT_ONCE))
+    return "".join([*map(decoder.decode, pieces), decoder.decode(b"", True)])
 
 
 def _folded(name: str) -> str:

@@ -3,13 +3,18 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Mapping
+from functools import lru_cache
 
+from broker.hl7v2.growing import GrowingText
 from broker.hl7v2.reader import Delimiters
 
 MAX_SPACING = 99
 """Most lines or blanks that one `\\.sp<n>\\` or `\\.sk<n>\\` may ask for."""
+MOST_SPACING = 10_000
+"""Lines and blanks that all of them in one value may ask for: about as much as the longest text (LT) holds."""
 
-_HEX = re.compile(r"X((?:[0-9A-Fa-f]{2})+)")
+_HEX = re.compile(r"X([0-9A-Fa-f]+)")
 _LINE = re.compile(r"\.(?:br|ce|sp\+?(\d{0,4}))")
 _SKIP = re.compile(r"\.sk\+?(\d{1,4})")
 _NEWLINES = re.compile(r"\r\n|\r|\n")
@@ -27,19 +32,23 @@ def unescape(text: str, delimiters: Delimiters, formatted: bool = False) -> str:
     mark = delimiters.escape
     if mark not in text:
         return text
-    parts = text.split(mark)
-    out = [parts[0]]
-    index = 1
-    while index < len(parts):
-        body = parts[index]
-        if index + 1 == len(parts) or not _may_be_escape(body):
-            out.append(mark + body)
-            index += 1
-        else:
-            out.append(_meaning(body, delimiters))
-            out.append(parts[index + 1])
-            index += 2
-    joined = "".join(out)
+    out = GrowingText()
+    spacing, at = MOST_SPACING, 0
+    while (opened := text.find(mark, at)) >= 0 and (closed := text.find(mark, opened + 1)) >= 0:
+        out.write(text[at:opened])
+        body = text[opened + 1 : closed]
+        if not _may_be_escape(body):
+            out.write(mark + body)
+            at = closed
+            continue
+        meaning = _meaning(body, delimiters)
+        if body[0] == ".":
+            meaning = meaning[:spacing]
+            spacing -= len(meaning)
+        out.write(meaning)
+        at = closed + 1
+    out.write(text[at:])
+    joined = out.text()
     return _NEWLINES.sub("\n" if formatted else " ", joined)
 
 
@@ -65,7 +74,21 @@ def _may_be_escape(body: str) -> bool:
 
 
 def _meaning(body: str, delimiters: Delimiters) -> str:
-    simple = {
+    simple = _simple(delimiters)
+    if body in simple:
+        return simple[body]
+    if (found := _HEX.fullmatch(body)) and len(found[1]) % 2 == 0:
+        return _from_hex(found[1])
+    if found := _LINE.fullmatch(body):
+        return "\n" * min(int(found[1] or 1), MAX_SPACING)
+    if found := _SKIP.fullmatch(body):
+        return " " * min(int(found[1]), MAX_SPACING)
+    return ""
+
+
+@lru_cache(maxsize=8)
+def _simple(delimiters: Delimiters) -> Mapping[str, str]:
+    return {
         "F": delimiters.field,
         "S": delimiters.component,
         "T": delimiters.subcomponent,
@@ -73,15 +96,6 @@ def _meaning(body: str, delimiters: Delimiters) -> str:
         "E": delimiters.escape,
         "P": "#",
     }
-    if body in simple:
-        return simple[body]
-    if found := _HEX.fullmatch(body):
-        return _from_hex(found[1])
-    if found := _LINE.fullmatch(body):
-        return "\n" * min(int(found[1] or 1), MAX_SPACING)
-    if found := _SKIP.fullmatch(body):
-        return " " * min(int(found[1]), MAX_SPACING)
-    return ""
 
 
 def _from_hex(digits: str) -> str:

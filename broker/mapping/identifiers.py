@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable, Iterator
+from itertools import islice
 
 from broker.domain.request import NO_ISSUER, Cause, Identifier, Issuer, Refusal
+from broker.hl7v2.segments import MOST_CHARACTERS
 from broker.mapping import fit
 from broker.mapping.fitting import REPLACEMENT, Fitter, Refused
 from broker.mapping.groups import Group
@@ -17,6 +19,8 @@ _FORBIDDEN = re.compile(rf"[\\\x00-\x1f\x7f-\x9f{REPLACEMENT}]")
 _DIGITS_AND_DOTS = re.compile(r"[0-9]+(?:\.[0-9]+)+", re.ASCII)
 """What every system takes for a UID, leading zeros or not."""
 _IssuerOf = Callable[[Piece], Issuer]
+MOST_IDENTIFIERS = 200
+"""Numbers of one patient in a message; a hospital group's index knows some dozens."""
 _CX_ISSUER = 4
 """Component of a CX that names the assigning authority (HL7 2.5.1 2.A.14)."""
 _ISSUER_LENGTHS = (227, 227, 20)
@@ -24,12 +28,14 @@ _ISSUER_LENGTHS = (227, 227, 20)
 
 
 def patient_identifiers(reader: OrderReader, patient: Group) -> tuple[Identifier, ...]:
-    """All numbers of the patient in the sender's order; raises Refused when there is none or one is no identifier."""
+    """All numbers of the patient in the sender's order; raises Refused: none, too many, or no identifier."""
     row = reader.rows.by_key[PATIENT_ID]
     for path in row.paths:
-        found = tuple(checked(reader, row, number, patient.number) for number in _numbers(row, path, patient, _of_cx))
-        if found:
-            return found
+        sent = tuple(islice(_numbers(row, path, patient, _of_cx), MOST_IDENTIFIERS + 1))
+        if len(sent) > MOST_IDENTIFIERS:
+            raise Refused(Refusal(Cause.TOO_MANY, PATIENT_ID, detail=f"more than {MOST_IDENTIFIERS} patient numbers"))
+        if sent:
+            return tuple(checked(reader, row, number, patient.number) for number in sent)
     raise Refused(Refusal(Cause.MISSING, PATIENT_ID))
 
 
@@ -51,6 +57,8 @@ def identifier(reader: OrderReader, key: str, group: Group) -> Identifier | None
 def _numbers(row: Row, path: Path, group: Group, issuer_of: _IssuerOf) -> Iterator[Identifier]:
     for place, whole in path.fields:
         for field in find(whole, group):
+            if len(field.segment.field(place.field)) >= MOST_CHARACTERS:
+                raise Refused(Refusal(Cause.TOO_LONG, row.key, group.number))  # its end was not looked at
             value = _value(row, place, field)
             if value:
                 yield Identifier(value, issuer_of(field) if place.component <= 1 else NO_ISSUER)

@@ -6,7 +6,7 @@ Path: `[FAMILY:][OWNER/]SEG[sel]-field[rep].component.subcomponent`; alternative
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
@@ -14,12 +14,15 @@ from typing import Protocol
 
 from broker.errors import SettingsError
 from broker.hl7v2.escapes import unescape
-from broker.hl7v2.reader import Delimiters, Segment
+from broker.hl7v2.reader import Delimiters
+from broker.hl7v2.segments import Part, Segment
 
 ALL = 0
 """Selector or repetition `*`."""
 DELETED = '""'
 """How a sender takes a value back (HL7 2.5.1 2.5.3.1)."""
+MOST_PARTS = 100
+"""Components of a field, or subcomponents of a component, that are looked at; a path names none beyond 99."""
 MOST_PIECES = 1000
 """Most repetitions and segments that one path gives; a message of 10 MB could name millions."""
 FORM = '[FAMILY:][OWNER/]SEG[sel]-field[rep].component.subcomponent, for example PV1-19.1 or OBX[3.1="29463-7"]-5'
@@ -54,6 +57,11 @@ class Selector:
     field: int = 0
     component: int = 1
     text: str = ""
+
+    @property
+    def is_plain(self) -> bool:
+        """The text holds no delimiter: it stands in a segment as it is, or with escapes."""
+        return "^" not in self.text and "&" not in self.text
 
 
 @dataclass(frozen=True)
@@ -132,18 +140,18 @@ class Piece:
 
     def parts(self) -> list[str]:
         """Its parts as text; a part that says `""` is empty, of a part with subcomponents the first counts."""
-        return (
-            [self._plain(part) for part in self.raw.split(self.splitter)] if self.splitter else [self._plain(self.raw)]
-        )
+        if not self.splitter:
+            return [self._plain(self.raw)]
+        return [self._plain(part) for part in self.raw.split(self.splitter, MOST_PARTS)[:MOST_PARTS]]
 
     def part(self, number: int) -> str:
         """One part as text, from 1; "" when absent."""
-        parts = self.raw.split(self.splitter, number) if self.splitter else [self.raw]
+        parts = self.raw.split(self.splitter, number)[:number] if self.splitter else [self.raw]
         return self._plain(parts[number - 1]) if number <= len(parts) else ""
 
     def piece(self, number: int) -> Piece:
         """One part as a piece of its own, from 1."""
-        raw = self.raw.split(self.splitter) if self.splitter else [self.raw]
+        raw = self.raw.split(self.splitter, number)[:number] if self.splitter else [self.raw]
         below = self.delimiters.subcomponent if self.splitter == self.delimiters.component else ""
         return Piece(raw[number - 1] if number <= len(raw) else "", below, self.delimiters, self.segment)
 
@@ -222,14 +230,22 @@ def find(path: Path, scope: Scope) -> list[Piece]:
     return list(islice(pieces, MOST_PIECES))
 
 
-def _selected(path: Path, found: Sequence[Segment], scope: Scope) -> Sequence[Segment]:
+def _selected(path: Path, found: Sequence[Segment], scope: Scope) -> Iterable[Segment]:
     chosen = path.selector
     if chosen.field:
-        place = Place(chosen.field, 1, chosen.component)
-        return [s for s in found if chosen.text in {piece.text() for piece in _pieces(place, s, 0, scope.delimiters)}]
+        if isinstance(found, Part) and chosen.is_plain and not found.may_hold(chosen.text, scope.delimiters.escape):
+            return ()
+        return (segment for segment in found if _fits(chosen, segment, scope.delimiters))
     if chosen.number == ALL:
         return found
     return found[chosen.number - 1 : chosen.number]
+
+
+def _fits(chosen: Selector, segment: Segment, delimiters: Delimiters) -> bool:
+    if chosen.is_plain and not segment.may_hold(chosen.text, delimiters.escape):
+        return False
+    pieces = _pieces(Place(chosen.field, 1, chosen.component), segment, 0, delimiters)
+    return any(piece.text() == chosen.text for piece in pieces)
 
 
 def _in_segment(path: Path, segment: Segment, delimiters: Delimiters) -> Iterator[Piece]:
@@ -237,7 +253,7 @@ def _in_segment(path: Path, segment: Segment, delimiters: Delimiters) -> Iterato
     fields = [segment.field(place.field) for place in path.places]
     if not any(fields):
         return
-    repetitions = [field.split(delimiters.repetition) for field in fields]
+    repetitions = [field.split(delimiters.repetition, MOST_PIECES)[:MOST_PIECES] for field in fields]
     if any(place.repetition == ALL for place in path.places):
         wanted: Sequence[int] = range(max(map(len, repetitions)))
     else:
@@ -272,11 +288,11 @@ def _within(place: Place, raw: str, segment: Segment, delimiters: Delimiters) ->
 
 
 def _component(place: Place, raw: str, delimiters: Delimiters) -> tuple[str, str]:
-    components = raw.split(delimiters.component)
+    components = raw.split(delimiters.component, MOST_PARTS)[:MOST_PARTS]
     if place.last:
         return delimiters.component.join(components[place.component - 1 : place.last]), delimiters.component
     chosen = components[place.component - 1] if place.component <= len(components) else ""
     if place.subcomponent and chosen != DELETED:
-        parts = chosen.split(delimiters.subcomponent)
+        parts = chosen.split(delimiters.subcomponent, MOST_PARTS)[:MOST_PARTS]
         return (parts[place.subcomponent - 1] if place.subcomponent <= len(parts) else ""), ""
     return chosen, delimiters.subcomponent

@@ -10,6 +10,7 @@ from json import dumps
 from broker.domain.rules import RowFacts
 from broker.errors import SettingsError
 from broker.mapping.layout import Layout
+from broker.mapping.paths import Path
 from broker.mapping.row import (
     ACCESSION,
     FILLER,
@@ -84,6 +85,11 @@ class RowSet:
         """Rows by owner whose values are read out of a message and taken as they are: all but identifiers."""
         read = [row for row in self.rows if row.paths and row.key not in IDENTITY]
         return {owner: tuple(row for row in read if row.owner == owner) for owner in ("patient", "visit", "step")}
+
+    @cached_property
+    def looks_at(self) -> Mapping[str, tuple[Path, ...]]:
+        """By key: where in a message a row looks for its value, or the row that it follows."""
+        return {row.key: (*row.paths, *(self.by_key[row.follows].paths if row.follows else ())) for row in self.rows}
 
     @cached_property
     def settled(self) -> tuple[Row, ...]:

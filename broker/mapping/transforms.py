@@ -11,6 +11,7 @@ from zoneinfo import ZoneInfo
 
 from broker.dataset.charsets import LONG_TEXT
 from broker.domain.request import Issuer
+from broker.hl7v2.segments import MOST_CHARACTERS
 from broker.mapping import fit, names, units
 from broker.mapping.facts import issuer_item
 from broker.mapping.paths import Piece
@@ -53,8 +54,13 @@ def text(pieces: Sequence[Piece], setting: Setting) -> list[Made]:
 def lines(pieces: Sequence[Piece], setting: Setting) -> list[Made]:
     """All values in one text, a line each."""
     formatted = setting.row.vr in LONG_TEXT
-    joined = ("\n" if formatted else " ").join(piece.text(formatted) for piece in pieces)
-    return [joined.strip()]
+    found, room = [], MOST_CHARACTERS
+    for piece in pieces:
+        found.append(piece.text(formatted)[:room])
+        room -= len(found[-1]) + 1
+        if room <= 0:
+            break
+    return [("\n" if formatted else " ").join(found).strip()]
 
 
 def upper(pieces: Sequence[Piece], setting: Setting) -> list[Made]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any
 from zoneinfo import ZoneInfo
 
@@ -25,12 +25,13 @@ class OrderReader(Fitter):
     rows: RowSet
     zone: ZoneInfo
     version: str
+    _of_patient: dict[str, Value | Absent | None] = field(default_factory=dict)
 
     def changes(self, owner: str, group: Group) -> Changes:
         """What the message says of an owner's rows: a value, DELETE, or (left out) nothing; raises Refused."""
         found: dict[str, Value | Absent] = {}
         for row in self.rows.read[owner]:
-            said = self._read(row, group)
+            said = self._read(row, group) if group.is_alone else self._read_once(row, group)
             if said is DELETE and row.returns == "1":
                 self.warn(row, "must have a value, is not deleted")
             elif said is not None:
@@ -39,6 +40,14 @@ class OrderReader(Fitter):
             # A day without time starts at its beginning, also where an earlier message named a time.
             found[START_TIME] = "000000"
         return found
+
+    def _read_once(self, row: Row, group: Group) -> Value | Absent | None:
+        """What stands in the patient's part is read for the first of the orders that see it, and holds for them all."""
+        if not all(group.sees_the_patients(path.segment, path.owner) for path in self.rows.looks_at[row.key]):
+            return self._read(row, group)
+        if row.key not in self._of_patient:
+            self._of_patient[row.key] = self._read(row, group)
+        return self._of_patient[row.key]
 
     def _read(self, row: Row, group: Group) -> Value | Absent | None:
         deleted = False

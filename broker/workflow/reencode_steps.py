@@ -21,9 +21,10 @@ from broker.domain.holding import hold_alarms, hold_event
 from broker.domain.in_time import Age, age, latest, stamps_of
 from broker.domain.making import settle_step
 from broker.domain.order import NOT_STARTED, OPEN, Event, ScheduledStep, Stamps
-from broker.domain.request import PlaceOrder, ReceivedMessage, Refusal, Sender, Values
+from broker.domain.request import KeepMessage, PlaceOrder, ReceivedMessage, Refusal, Sender, Values
 from broker.domain.rules import Rules
 from broker.domain.scheduling import continued, merge
+from broker.errors import TooMany
 from broker.hl7v2.reader import Message, read
 from broker.hl7v2.times import message_interval
 from broker.mapping.messages.readers import READERS
@@ -98,16 +99,24 @@ def _read(tx: Transaction, site: Site, message_id: int) -> PlaceOrder | None:
         version=kept.version,
         message_time=kept.message_time,
     )
+    request: PlaceOrder | KeepMessage | None
     if kept.message_type == MESSAGE_TYPE:
         request = read_item(kept.raw, received, site).request
     else:
-        message = read(kept.raw, site.charset_for(received.sender))
-        received = replace(received, message_time_latest=_latest(message, kept, site))
-        request = READERS[kept.message_type](message, received, site)
+        request = _read_message(kept, received, site)
     if isinstance(request, PlaceOrder):
         return request
     log.warning("reencode.refused", message=message_id)
     return None
+
+
+def _read_message(kept: JournalledMessage, received: ReceivedMessage, site: Site) -> PlaceOrder | KeepMessage | None:
+    try:
+        message = read(kept.raw, site.charset_for(received.sender))
+    except TooMany:
+        return None
+    received = replace(received, message_time_latest=_latest(message, kept, site))
+    return READERS[kept.message_type](message, received, site)
 
 
 def _latest(message: Message, kept: JournalledMessage, site: Site) -> datetime | None:

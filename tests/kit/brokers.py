@@ -81,6 +81,12 @@ class RunningBroker:
         with self._database.read() as tx:
             return str(tx.execute(query.order_by(messages.c.id.desc())).scalars().first())
 
+    def kept(self, answer: Answer) -> bytes:
+        """What the journal keeps of the answered message's bytes (of several with its control id, the last)."""
+        query = select(messages.c.raw).where(messages.c.control_id == answer.field("MSA", 2))
+        with self._database.read() as tx:
+            return bytes(tx.execute(query.order_by(messages.c.id.desc())).scalars().first() or b"")
+
     def file_of(self, sop_instance_uid: str) -> Path:
         """Where an image lies."""
         query = select(instances.c.path).where(instances.c.sop_instance_uid == sop_instance_uid)

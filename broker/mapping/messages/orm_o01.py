@@ -2,9 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
-from itertools import chain
+from itertools import islice
 from typing import Protocol
 from zoneinfo import ZoneInfo
 
@@ -20,7 +20,9 @@ from broker.domain.request import (
     Refusal,
     Sender,
 )
-from broker.hl7v2.reader import Message, Segment
+from broker.errors import TooMany
+from broker.hl7v2.reader import Message
+from broker.hl7v2.segments import Segment
 from broker.hl7v2.times import read_interval
 from broker.mapping.fitting import Refused
 from broker.mapping.groups import MOST_GROUPS, Group, split
@@ -28,6 +30,9 @@ from broker.mapping.identifiers import identifier, patient_identifiers
 from broker.mapping.row import ACCESSION, FILLER, PATIENT_ID, PATIENT_NAME, PLACER, PROCEDURE_ID, STEP_ID, STUDY_UID
 from broker.mapping.rows import RowSet
 from broker.mapping.values import OrderReader
+
+MOST_PATIENT_SEGMENTS = MOST_GROUPS + 1
+"""PID of one message: some senders repeat it with each order."""
 
 
 class OrderReading(Protocol):
@@ -51,23 +56,28 @@ def read(message: Message, received: ReceivedMessage, site: OrderReading) -> Pla
     reader = OrderReader(site.rows_for(received.sender), site.zone, received.version)
     try:
         patient, groups = split(message)
-        _check_parts(patient, groups)
+        _check_parts(groups, message.segments.named("PID"))
         request = _patient(reader, patient)
         orders = tuple(_orders(reader, groups))
     except Refused as refused:
         return KeepMessage(received, Outcome.REJECTED, refused.refusal.text, refused.refusal)
+    except TooMany as bound:
+        refusal = Refusal(Cause.TOO_MANY, detail=bound.text)
+        return KeepMessage(received, Outcome.REJECTED, refusal.text, refusal, str(bound.facts["place"]))
     return PlaceOrder(received, request, orders, tuple(reader.warnings))
 
 
-def _check_parts(patient: Group, groups: Sequence[Group]) -> None:
+def _check_parts(groups: Sequence[Group], patients: Iterator[Segment]) -> None:
     if not groups or groups[0].first("ORC") is None:
         raise Refused(Refusal(Cause.MISSING, "ORC", detail="no order"))
     if len(groups) > MOST_GROUPS:
-        raise Refused(Refusal(Cause.TOO_LONG, "ORC", detail=f"more than {MOST_GROUPS} orders"))
-    everything = chain(patient.patient, *(group.own for group in groups))
-    if len({segment.field(3) for segment in everything if segment.name == "PID"}) > 1:
+        raise Refused(Refusal(Cause.TOO_MANY, "ORC", len(groups), f"more than {MOST_GROUPS} orders"))
+    named = {segment.field(3) for segment in islice(patients, MOST_PATIENT_SEGMENTS)}
+    if len(named) > 1:
         # Which order would be whose is a guess, and a guess is the wrong patient.
         raise Refused(Refusal(Cause.CONTRADICTION, PATIENT_ID, detail="the message has two patients"))
+    if next(patients, None) is not None:
+        raise Refused(Refusal(Cause.TOO_MANY, "PID", detail=f"more than {MOST_PATIENT_SEGMENTS} PID"))
 
 
 def _patient(reader: OrderReader, patient: Group) -> PatientRequest:

@@ -251,7 +251,7 @@ def test_a_start_is_looked_for_in_tq1_orc_7_and_obr_27() -> None:
         (order(orc={7: "^^^202603"}), Cause.UNREADABLE, STEP + "ScheduledProcedureStepStartDate", 1),
         (order(orc={7: "^^^20260230"}), Cause.UNREADABLE, STEP + "ScheduledProcedureStepStartDate", 1),
         ((*order(), "PID|||4712||Stone", *order()[1:]), Cause.CONTRADICTION, "PatientID", 0),
-        (("PID|||4711||Brook", *(["ORC|NW|PO1"] * 1001)), Cause.TOO_LONG, "ORC", 0),
+        (("PID|||4711||Brook", *(["ORC|NW|PO1"] * 1001)), Cause.TOO_MANY, "ORC", 1001),
     ],
 )
 def test_what_refuses_a_message(segments: tuple[str, ...], cause: Cause, subject: str, group: int) -> None:
