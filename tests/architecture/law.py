@@ -21,7 +21,10 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
             ("site",),
             ("store", "mapping", "archive"),
             ("dataset", "domain", "hl7v2"),
-            ("certificate_dates", "clock", "log", "settings", "service", "tally", "tls"),
+            (
+                "accepting", "certificate_dates", "clock", "log", "memory_budget", "places", "service", "settings",
+                "tally", "tls",
+            ),
             ("errors", "health_client", "line_writer", "owner_only"),
             ("visible",),
         ),
@@ -49,8 +52,8 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
     "typer": frozenset({"cli"}),
     "rich": frozenset({"cli", "simulators"}),
     "structlog": EVERYWHERE
-    - {"certificate_dates", "dataset", "domain", "hl7v2", "errors", "clock", "service", "settings", "tls"}
-    - {"health_client", "line_writer", "owner_only", "visible"},
+    - {"certificate_dates", "clock", "dataset", "domain", "errors", "hl7v2", "memory_budget", "places"}
+    - {"health_client", "line_writer", "owner_only", "service", "settings", "tls", "visible"},
 }
 
 
