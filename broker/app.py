@@ -7,7 +7,7 @@ import ssl
 import threading
 import time
 from collections.abc import Callable
-from contextlib import ExitStack, suppress
+from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
 from typing import TypeVar
@@ -24,8 +24,10 @@ from broker.hl7.frames import FrameLimits
 from broker.hl7.inbox import Inbox, InboxLimits
 from broker.hl7.listener import Hl7Listener, ListenerLimits
 from broker.log import lines_lost
+from broker.memory_budget import MemoryBudget
+from broker.open_files import fitted, needed, raise_limit
 from broker.owner_only import close_to_others, key_open_to_others
-from broker.processes.door import DicomDoor, build_door
+from broker.processes.door import DicomDoor, build_door, input_budget
 from broker.processes.supervisor import DicomProcesses
 from broker.service import CUT_SECONDS, Service, check_port, stop_together
 from broker.settings import Settings
@@ -36,7 +38,7 @@ from broker.store.database import Database, Transaction, open_database
 from broker.store.pairing import Pairing, paired_database
 from broker.store.writer import Writer
 from broker.tls import TlsFiles, server_context
-from broker.web.app import WebServer, web_app
+from broker.web.app import WebLimits, WebServer, web_app
 from broker.web.metrics import Sources
 from broker.workflow.keep_message import keep_message_verb
 from broker.workflow.pair_folder import object_files, pair_folder
@@ -48,7 +50,6 @@ from broker.workflow.watch_clock import ClockWatch
 
 log = structlog.get_logger()
 
-OPEN_FILES = 65_536  # the usual soft limit of 1,024 is one busy morning of connections
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -78,7 +79,7 @@ class Broker:
         raises  SettingsError, AlreadyRunning, DatabaseTooOld or another BrokerError; nothing is left open then
         """
         try:
-            raise_open_files()
+            self._fit_open_files()
             self.settings.check_ports()
             if not self.settings.data.exists():
                 self._check_ports()  # a start that fails makes no folder
@@ -104,6 +105,21 @@ class Broker:
     @property
     def only_this_machine(self) -> bool:
         return self.settings.host in LOOPBACK
+
+    def _fit_open_files(self) -> None:
+        """Take as many open files as we may; where they are too few for all connections, serve fewer and say so."""
+        raise_limit()
+        limit = resource.getrlimit(resource.RLIMIT_NOFILE)[0]
+        wanted, self.settings = needed(self.settings), fitted(self.settings, limit)
+        if needed(self.settings) != wanted:
+            log.warning(
+                "app.few_open_files",
+                limit=limit,
+                wanted=wanted,
+                hl7_connections=self.settings.hl7_connections,
+                dicom_associations=self.settings.dicom_associations,
+                http_connections=self.settings.http_connections,
+            )
 
     def _check_ports(self) -> None:
         settings = self.settings
@@ -174,8 +190,9 @@ class Broker:
         doors: list[Service] = []
         self._undo.callback(stop_together, doors, settings.stop_grace_seconds - CUT_SECONDS)
         inbox = self._inbox(site, database, writer)
-        hl7 = self._hl7(inbox, tls)
-        dicom = self._dicom(site, database, writer, folder)
+        memory = input_budget(settings)
+        hl7 = self._hl7(inbox, tls, memory)
+        dicom = self._dicom(site, database, writer, folder, memory)
         probes = {part.name: part.ready for part in (writer, *hl7, dicom)} | dicom.parts()
         probes["database"] = shared(database.answers)
         sources = Sources(
@@ -186,8 +203,10 @@ class Broker:
             steps=shared(partial(_counted, database, steps_by_state)),
             alarms=shared(partial(_counted, database, open_alarms)),
             log_lines_lost=lambda: lines_lost() + dicom.log_lines_lost(),
+            http=lambda: http.snapshot(),
         )
-        http = WebServer(web_app(probes, sources), settings.host, settings.http_port)
+        web_limits = WebLimits(settings.http_connections, settings.http_connections_per_host)
+        http = WebServer(web_app(probes, sources), settings.host, settings.http_port, web_limits)
         opened: list[Hl7Listener | DicomDoor | DicomProcesses | WebServer] = [*hl7, dicom, http]
         for door in opened:
             doors.append(door)
@@ -218,23 +237,27 @@ class Broker:
             keep_message_verb(database.ids, self.clock),
             writer,
             self.clock,
-            InboxLimits(self.settings.writer_wait_seconds),
+            InboxLimits(self.settings.writer_wait_seconds, self.settings.hl7_message_bytes),
         )
 
-    def _hl7(self, inbox: Inbox, tls: ssl.SSLContext | None) -> list[Hl7Listener]:
+    def _hl7(self, inbox: Inbox, tls: ssl.SSLContext | None, memory: MemoryBudget) -> list[Hl7Listener]:
         """The plain listener, and the one under TLS where there is one."""
         settings = self.settings
         frames = FrameLimits(settings.hl7_idle_seconds, settings.hl7_message_seconds, settings.hl7_message_bytes)
-        limits = ListenerLimits(settings.hl7_connections, frames)
+        limits = ListenerLimits(settings.hl7_connections, frames, settings.hl7_connections_per_host, memory)
         listeners = [Hl7Listener(inbox, settings.host, settings.hl7_port, limits)]
         if tls is not None:
             listeners.append(Hl7Listener(inbox, settings.host, settings.hl7_tls_port or 0, limits, tls, "hl7_tls"))
         return listeners
 
-    def _dicom(self, site: Site, database: Database, writer: Writer, folder: DataFolder) -> DicomDoor | DicomProcesses:
+    def _dicom(
+        self, site: Site, database: Database, writer: Writer, folder: DataFolder, memory: MemoryBudget
+    ) -> DicomDoor | DicomProcesses:
         if self.settings.dicom_processes:
             return DicomProcesses(self.settings, site, folder.descriptor)
-        return build_door(self.settings, site, database, writer, self.clock, make_server=self._dicom_server)
+        return build_door(
+            self.settings, site, database, writer, self.clock, make_server=self._dicom_server, memory=memory
+        )
 
     def _facts(self, site: Site, database: Database) -> dict[str, str]:
         """What listens where and on what it works, for the operator; the database without its password."""
@@ -254,15 +277,6 @@ class Broker:
             "database": database.dialect,
             "site profile": str(site.path) if site.path else "built in",
         }
-
-
-def raise_open_files() -> None:
-    """Each connection is an open file; take as many as we may."""
-    soft, hard = resource.getrlimit(resource.RLIMIT_NOFILE)
-    wanted = OPEN_FILES if hard == resource.RLIM_INFINITY else min(hard, OPEN_FILES)
-    if soft != resource.RLIM_INFINITY and soft < wanted:
-        with suppress(OSError, ValueError):
-            resource.setrlimit(resource.RLIMIT_NOFILE, (wanted, hard))
 
 
 def _within(limit_seconds: float, work: Callable[[], None]) -> None:

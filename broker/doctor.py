@@ -26,6 +26,7 @@ from broker.clock import Clock
 from broker.data_folder import LOCK, PORTS, database_file, kept_paths, site_file
 from broker.errors import BrokerError, DatabaseTooOld, DatabaseUnavailable, SettingsError
 from broker.health_client import health, health_url
+from broker.open_files import fitted, needed
 from broker.owner_only import key_open_to_others, open_to_others
 from broker.settings import Settings, flag_of
 from broker.site.profile import Site, load
@@ -42,8 +43,6 @@ LEAST_FREE_BYTES = 200_000_000
 LITTLE_FREE_BYTES = 5_000_000_000
 """Below this a person should look."""
 EXPIRES_SOON = timedelta(days=30)
-OTHER_FILES = 200
-"""Open files besides connections: database, logs, objects in arrival."""
 ANSWER_SECONDS = 3.0
 IMAGES_SECONDS = 20.0
 """Longest look at the files of stored images."""
@@ -284,15 +283,16 @@ def _mend_port(error: OSError, name: str, port: int) -> str:
 
 def _open_files(settings: Settings) -> Iterator[Finding]:
     hard = resource.getrlimit(resource.RLIMIT_NOFILE)[1]
-    doors = [settings.hl7_connections * (2 if settings.hl7_tls_port is not None else 1)]
-    doors += [settings.dicom_associations * (2 if settings.dicom_tls_port is not None else 1)]
-    needed = sum(doors) + OTHER_FILES
-    if hard != resource.RLIM_INFINITY and hard < needed:
-        mend = f"raise it (ulimit -Hn {needed}, LimitNOFILE={needed} in a systemd unit), or allow fewer connections"
-        yield Finding("open files", PROBLEM, f"at most {hard}; all connections need {needed}", mend)
+    wanted = needed(settings)
+    if hard != resource.RLIM_INFINITY and hard < wanted:
+        mend = f"raise it (ulimit -Hn {wanted}, LimitNOFILE={wanted} in a systemd unit), or allow fewer connections"
+        fewer = fitted(settings, hard)
+        served = f"{fewer.hl7_connections} HL7, {fewer.dicom_associations} DICOM, {fewer.http_connections} HTTP"
+        found = f"at most {hard}; all connections need {wanted}, so only {served} are served"
+        yield Finding("open files", PROBLEM, found, mend)
     else:
         limit = "without limit" if hard == resource.RLIM_INFINITY else f"up to {hard}"
-        yield Finding("open files", OK, f"{limit}; all connections need {needed}")
+        yield Finding("open files", OK, f"{limit}; all connections need {wanted}")
 
 
 def _certificates(settings: Settings, now: datetime) -> Iterator[Finding]:

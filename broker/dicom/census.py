@@ -9,13 +9,21 @@ from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from typing import Protocol, TypeVar
 
+from broker.accepting import Seldom
 from broker.dicom.contract import Peer
 from broker.dicom.limits import DicomLimits
 from broker.dicom.negotiation import LOCAL_LIMIT_EXCEEDED, TEMPORARY_CONGESTION, Rejection
+from broker.places import PlaceLimits, Places
 
 MOST_WAITING = 256
 """Connections without an association; one more closes the oldest of the host that has most of them, so that silent
 ones keep nobody out, and those of other hosts least."""
+
+LEAST_SECONDS, SETTLE_SECONDS = 1.0, 5.0
+"""A silent association without a request gives way to other hosts, and to its own, only after this time."""
+
+GAVE_WAY = "gave way"
+"""Why an association was aborted whose place another one needed."""
 
 MOST_PEERS = 1_000
 """Peers that are remembered; the one that was seen longest ago is forgotten first."""
@@ -33,6 +41,31 @@ class Connection(Protocol):
     def cut(self, why: str) -> None: ...
 
     def break_off(self) -> None: ...
+
+    def has_bytes(self) -> bool:
+        """True when something has come that is not served yet."""
+        ...
+
+    def give_notice(self, why: str) -> None:
+        """It serves no further request; "" takes this back."""
+        ...
+
+
+@dataclass(eq=False, slots=True)
+class _Place:
+    """Of an association. quiet_since: time.monotonic() of its last answer; None while it serves a request."""
+
+    connection: Connection
+    peer: Peer
+    quiet_since: float | None = None
+    has_delivered: bool = False
+
+    @property
+    def host(self) -> str:
+        return self.peer.address
+
+    def has_bytes(self) -> bool:
+        return self.connection.has_bytes()
 
 
 @dataclass(frozen=True, slots=True)
@@ -96,12 +129,13 @@ class Census:
     """Thread-safe; every call is short."""
 
     def __init__(self, limits: DicomLimits) -> None:
-        self._most = limits.associations
-        self._most_per_host = limits.associations_per_host or limits.associations
         self._lock = threading.Condition()
         self._waiting: OrderedDict[Connection, None] = OrderedDict()
-        self._open: dict[Connection, Peer] = {}
-        self._hosts: Counter[str] = Counter()
+        self._open: dict[Connection, _Place] = {}
+        self._places: Places[_Place] = Places(
+            PlaceLimits(limits.associations, limits.associations_per_host, LEAST_SECONDS, SETTLE_SECONDS)
+        )
+        self._crowded = Seldom("dicom.connection_gave_way")
         self._titles: Counter[tuple[str, str]] = Counter()
         self._seen: OrderedDict[tuple[str, str], float] = OrderedDict()
         self._associations: Counter[str] = Counter()
@@ -114,7 +148,11 @@ class Census:
             self._waiting[connection] = None
             surplus = self._surplus() if len(self._waiting) > MOST_WAITING else None
         if surplus is not None:
-            surplus.cut("too many silent connections")
+            self._cut_surplus(surplus)
+
+    def _cut_surplus(self, surplus: Connection) -> None:
+        surplus.cut("too many silent connections")
+        self._crowded.tell(host=surplus.host)
 
     def _surplus(self) -> Connection:
         """The connection that goes; it is forgotten here."""
@@ -123,20 +161,55 @@ class Census:
         del self._waiting[oldest]
         return oldest
 
-    def admit(self, connection: Connection, peer: Peer) -> Rejection | None:
-        """Give an association its place, or say why there is none."""
+    def make_room(self, host: str) -> bool:
+        """One connection goes, so that one more can come although descriptors are scarce; False when none can."""
         with self._lock:
-            if len(self._open) >= self._most:
+            surplus = self._surplus() if self._waiting else None
+            if surplus is None:
+                return self._displace(host)
+        self._cut_surplus(surplus)
+        return True
+
+    def admit(self, connection: Connection, peer: Peer) -> Rejection | None:
+        """Give an association its place, or say why there is none; a silent one may have to leave for it."""
+        with self._lock:
+            if self._places.is_full() and not self._displace(peer.address):
                 return TEMPORARY_CONGESTION
-            if self._hosts[peer.address] >= self._most_per_host:
+            if self._places.is_full_for(peer.address) and not self._displace(peer.address):
                 return LOCAL_LIMIT_EXCEEDED
             self._waiting.pop(connection, None)
-            self._open[connection] = peer
-            self._hosts[peer.address] += 1
+            place = self._open[connection] = _Place(connection, peer)
+            self._places.enter(place)
             self._titles[_key(peer)] += 1
             self._associations["accepted"] += 1
         self.sees(peer)
         return None
+
+    def _displace(self, host: str) -> bool:
+        """Abort the association that gives way to a newcomer from this host; False when none can."""
+        place = self._places.who_gives_way(host)
+        if place is None:
+            return False
+        connection = place.connection
+        connection.give_notice(GAVE_WAY)
+        if place.quiet_since is None:  # a request came first
+            connection.give_notice("")
+            return False
+        self._forget(connection)
+        self._waiting[connection] = None  # until it is closed
+        connection.cut(GAVE_WAY)
+        return True
+
+    def rests(self, connection: Connection, *, has_delivered: bool) -> None:
+        """An association waits for a request. Without the lock: only its own thread calls, and writes one value."""
+        if (place := self._open.get(connection)) is not None:
+            place.has_delivered = has_delivered
+            place.quiet_since = time.monotonic()
+
+    def works(self, connection: Connection) -> None:
+        """An association has a request in hand; it must then look whether it was given notice."""
+        if (place := self._open.get(connection)) is not None:
+            place.quiet_since = None
 
     def sees(self, peer: Peer) -> None:
         """A peer has just said something."""
@@ -164,13 +237,16 @@ class Census:
         """The connection is closed: its place is free."""
         with self._lock:
             self._waiting.pop(connection, None)
-            peer = self._open.pop(connection, None)
+            self._forget(connection)
             if not self._waiting and not self._open:
                 self._lock.notify_all()
-            if peer is None:
-                return
-            _take_one(self._hosts, peer.address)
-            _take_one(self._titles, _key(peer))
+
+    def _forget(self, connection: Connection) -> None:
+        """Free the place of an association, if it has one."""
+        place = self._open.pop(connection, None)
+        if place is not None:
+            self._places.leave(place)
+            _take_one(self._titles, _key(place.peer))
 
     def connections(self) -> list[Connection]:
         """All that are connected now, with or without an association."""

@@ -5,8 +5,10 @@ from __future__ import annotations
 import contextlib
 import threading
 from collections.abc import Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Protocol
+
+from broker.memory_budget import MemoryBudget
 
 OFFERED_PDU_BYTES = 131_072
 """Maximum Length Received that we announce (PS3.8 D.1): an image in few PDUs."""
@@ -32,6 +34,7 @@ class DicomLimits:
     message_bytes          longest dataset that is no object; services have smaller limits of their own and answer those
     object_bytes           longest dataset of a C-STORE; it is never held
     preferred_syntaxes     transfer syntaxes that are chosen first where a peer offers them
+    memory                 what all doors of the process may hold of datasets that are no objects
     """
 
     associations: int = 1_000
@@ -42,6 +45,7 @@ class DicomLimits:
     message_bytes: int = 16_777_216
     object_bytes: int = 17_179_869_184
     preferred_syntaxes: tuple[str, ...] = ()
+    memory: MemoryBudget = field(default_factory=MemoryBudget)
 
 
 class RequestsInHand:

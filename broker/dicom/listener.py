@@ -10,12 +10,14 @@ import time
 import warnings
 from collections.abc import Callable, Mapping
 from contextlib import suppress
+from functools import partial
 from typing import Protocol
 
 import pydicom.config
 import structlog
 from pynetdicom import _config
 
+from broker.accepting import ANYBODY, Pauses, Seldom, is_scarce, spares_some
 from broker.dicom.census import Census, Snapshot
 from broker.dicom.contract import Service
 from broker.dicom.dispatch import MODALITY_WORKLIST_FIND, PERFORMED_STEP, VERIFICATION
@@ -40,8 +42,8 @@ SEND_BUFFER_BYTES = 262_144
 CUT_SECONDS = 0.5
 """Time for A-ABORTs to leave and threads to end, after the grace time."""
 
-NO_DESCRIPTOR_SECONDS = 0.05
-"""Pause when no descriptor is free: without it the accepting loop would spin until one is."""
+LEAVE_SECONDS = 0.01
+"""For a connection that gives way to be closed by its thread, before one more is accepted."""
 
 log = structlog.get_logger()
 
@@ -110,6 +112,8 @@ class EngineServer:
         self._listening = listening or listen(address)
         self.in_hand = RequestsInHand()
         self._census = Census(limits)
+        self._pauses = Pauses("dicom")
+        self._refused = Seldom("dicom.connection_refused")
         offer = offer_for(tuple(services), limits.preferred_syntaxes)
         self._door = Door(services, offer, peers, limits, self.in_hand, self._census, tls)
 
@@ -122,19 +126,36 @@ class EngineServer:
         while not self.in_hand.stopping:
             try:
                 connection, address = self._listening.accept()
-            except OSError:
+            except ConnectionAbortedError:
+                continue
+            except OSError as error:
                 if not self.in_hand.stopping:
-                    time.sleep(NO_DESCRIPTOR_SECONDS)
+                    has_spared = spares_some(error, partial(self._census.make_room, ANYBODY))
+                    time.sleep(self._pauses.after(error, has_spared=has_spared))
                 continue
             if self.in_hand.stopping:  # of a shared port: this one came before all had stopped
                 connection.close()
                 return
-            try:
-                self._give_thread(connection, str(address[0]))
-            except (OSError, RuntimeError) as error:
-                # The peer has gone already, or the system has no thread left.
-                log.warning("dicom.accept_failed", peer=address[0], error=type(error).__name__)
+            self._take(connection, str(address[0]))
+
+    def _take(self, connection: socket.socket, host: str) -> None:
+        """Serve a connection, or close it when the system has no descriptor or thread for it."""
+        if is_scarce(connection):
+            if not self._census.make_room(host):
+                self._census.refuses("no descriptors")
+                self._refused.tell(host=host, reason="no descriptors")
                 connection.close()
+                return
+            self._census.make_room(host)  # one more, so that they are scarce no longer
+            time.sleep(LEAVE_SECONDS)
+        try:
+            self._give_thread(connection, host)
+            self._pauses.over()
+        except OSError:  # the peer has gone already
+            connection.close()
+        except RuntimeError as error:  # no thread is left
+            connection.close()
+            time.sleep(self._pauses.after(error))
 
     def _give_thread(self, connection: socket.socket, host: str) -> None:
         _tune(connection)

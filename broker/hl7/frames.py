@@ -10,6 +10,8 @@ import asyncio
 from dataclasses import dataclass
 from enum import Enum
 
+from broker.memory_budget import Claim
+
 START = b"\x0b"
 END = b"\x1c\x0d"
 COMMIT_BLOCKS = frozenset({b"\x06", b"\x15"})
@@ -27,7 +29,7 @@ class BrokenFrame(Exception):
 
 
 class Fault(Enum):
-    """Why a complete block was not kept."""
+    """Why a complete block was not kept. NO_ROOM: it waited for memory until its time was over."""
 
     TOO_LONG = "too long"
     NO_ROOM = "no room"
@@ -50,49 +52,44 @@ class FrameLimits:
     message_bytes: int = 11_000_000
 
 
-class Room:
-    """Memory that all connections share for messages in arrival and in hand."""
-
-    def __init__(self, total_bytes: int) -> None:
-        self._free_bytes = total_bytes
-
-    def take(self, count_bytes: int) -> bool:
-        if count_bytes > self._free_bytes:
-            return False
-        self._free_bytes -= count_bytes
-        return True
-
-    def give(self, count_bytes: int) -> None:
-        self._free_bytes += count_bytes
-
-
 class FrameReader:
-    """The blocks of one connection, in order."""
+    """The blocks of one connection, in order.
 
-    def __init__(self, stream: asyncio.StreamReader, limits: FrameLimits, room: Room) -> None:
+    claim  memory for a block while it arrives and is in hand; the first chunk of each connection is not counted
+    """
+
+    def __init__(self, stream: asyncio.StreamReader, limits: FrameLimits, claim: Claim) -> None:
         self._stream = stream
         self._limits = limits
-        self._room = room
+        self._claim = claim
         self._buffer = bytearray()
-        self._held_bytes = 0
+        self._in_block = False
+        self._awaits_room = False
+
+    @property
+    def has_begun(self) -> bool:
+        """True while a block has begun and is not whole, or bytes after it are here."""
+        return self._in_block or bool(self._buffer)
 
     async def next(self) -> Frame | None:
         """The next block; None when the peer has ended its side between two blocks.
 
         raises  BrokenFrame when a wait is over, too much garbage comes, or the stream ends inside a block
         """
-        self._release()
+        self._claim.release()
         while True:
             if not await self._skip_to_start():
                 return None
+            self._in_block = True
             frame = await self._block()
+            self._in_block = False
             if frame.raw not in COMMIT_BLOCKS:
                 return frame
 
     def close(self) -> None:
         """Give back the memory."""
         self._buffer.clear()
-        self._release()
+        self._claim.release()
 
     async def _skip_to_start(self) -> bool:
         """Drop everything before a start of block, and the start itself; False at the end of the stream."""
@@ -118,6 +115,13 @@ class FrameReader:
             async with asyncio.timeout(self._limits.message_seconds):
                 return await self._read_block()
         except TimeoutError:
+            if not self._awaits_room:
+                raise BrokenFrame("half message") from None
+        self._awaits_room = False
+        try:
+            async with asyncio.timeout(self._limits.message_seconds):
+                return await self._drop_block(Fault.NO_ROOM)
+        except TimeoutError:
             raise BrokenFrame("half message") from None
 
     async def _read_block(self) -> Frame:
@@ -127,38 +131,40 @@ class FrameReader:
             if max(at, len(self._buffer) if at < 0 else 0) > self._limits.message_bytes:
                 return await self._drop_block(Fault.TOO_LONG)
             if at >= 0:
-                raw = bytes(self._buffer[:at])
-                del self._buffer[: at + len(END)]
-                return Frame(_last_message(raw))
-            if not self._reserve():
-                return await self._drop_block(Fault.NO_ROOM)
+                return Frame(_last_message(self._cut(at)))
+            await self._reserve()
             searched = max(len(self._buffer) - 1, 0)
             if not await self._more():
                 raise BrokenFrame("half message")
+
+    def _cut(self, at: int) -> bytes:
+        """Take the block that ends here out of the buffer."""
+        with memoryview(self._buffer) as held:
+            raw = bytes(held[:at])
+        if at + len(END) == len(self._buffer):
+            self._buffer = bytearray()  # clearing it would keep its memory until the next block
+        else:
+            del self._buffer[: at + len(END)]
+        return raw
 
     async def _drop_block(self, fault: Fault) -> Frame:
         """Read a block to its end without keeping it, so that it can be answered and the next one found."""
         head = bytes(self._buffer[:HEAD_BYTES])
         while (at := self._buffer.find(END)) < 0:
-            del self._buffer[:-1]
-            self._release()
+            self._buffer = self._buffer[-1:]
+            self._claim.release()
             if not await self._more():
                 raise BrokenFrame("half message")
         del self._buffer[: at + len(END)]
         return Frame(head, fault)
 
-    def _reserve(self) -> bool:
-        """Make sure that one more chunk may be kept; the first one of each connection is not counted."""
-        growth = len(self._buffer) + CHUNK_BYTES - self._held_bytes
-        if growth > 0:
-            if not self._room.take(growth):
-                return False
-            self._held_bytes += growth
-        return True
-
-    def _release(self) -> None:
-        self._room.give(self._held_bytes)
-        self._held_bytes = 0
+    async def _reserve(self) -> None:
+        """Wait until one more chunk may be kept; meanwhile the connection is not read."""
+        wanted = len(self._buffer) + CHUNK_BYTES
+        if len(self._buffer) >= CHUNK_BYTES and not self._claim.grow_now(wanted):
+            self._awaits_room = True
+            await self._claim.grow(wanted)
+            self._awaits_room = False
 
     async def _more(self) -> bool:
         chunk = await self._stream.read(CHUNK_BYTES)

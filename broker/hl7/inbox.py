@@ -40,6 +40,7 @@ from broker.hl7.arrival import (
 from broker.hl7.frames import HEAD_BYTES
 from broker.mapping.messages.locate import locate
 from broker.mapping.messages.readers import READERS, Reader
+from broker.memory_budget import MemoryBudget
 from broker.store.writer import Verb, Writer
 from broker.tally import Counts
 
@@ -53,15 +54,22 @@ READ_HERE_SEGMENTS = 100
 takes some milliseconds at worst."""
 LONG_BYTES = 1_000_000
 """Messages beyond this length wait for each other, and no shorter one waits for them."""
+READ_AT_ONCE_BYTES, READ_OF_HOST_BYTES = 20_000_000, 15_000_000
+"""Long messages that are read and not yet answered, together and of one host: read, each takes up to ten times its
+bytes."""
 BUSY_PAUSE_SECONDS = 0.05
 """Between two tries to hand over to a full writer; meanwhile the connection is not read."""
 
 
 @dataclass(frozen=True, slots=True)
 class InboxLimits:
-    """answer_seconds: how long a message may wait for its commit before it is answered AR 207."""
+    """answer_seconds: how long a message may wait for its commit before it is answered AR 207.
+
+    message_bytes  the longest message that comes
+    """
 
     answer_seconds: float = 20.0
+    message_bytes: int = 11_000_000
 
 
 class Inbox:
@@ -95,6 +103,7 @@ class Inbox:
         # everybody else wait longer for their turn, and hold more messages in memory.
         self._aside = ThreadPoolExecutor(1, "hl7-reading")
         self._long = ThreadPoolExecutor(1, "hl7-reading-long")
+        self._reading = MemoryBudget(READ_AT_ONCE_BYTES, self._limits.message_bytes, READ_OF_HOST_BYTES)
         self.outcomes: Counts[str] = Counts()
 
     async def receive(self, raw: bytes, peer: str) -> bytes:
@@ -119,9 +128,8 @@ class Inbox:
         """The door's outermost call: whatever happens below, there is an answer."""
         try:
             if thread := self._thread_for(arrival.received.raw):
-                verb, request = await asyncio.get_running_loop().run_in_executor(thread, read, arrival)
-            else:
-                verb, request = read(arrival)
+                return await self._conclude_aside(arrival, read, thread)
+            verb, request = read(arrival)
             return self._tell(arrival, await self._hand_over(verb, request))
         except (Busy, Stopping, DatabaseUnavailable, TimeoutError) as fault:
             log.warning("hl7.try_again", peer=arrival.received.peer, fault=type(fault).__name__)
@@ -139,6 +147,18 @@ class Inbox:
         if len(raw) <= READ_HERE_BYTES and raw.count(b"\r") + raw.count(b"\n") <= READ_HERE_SEGMENTS:
             return None
         return self._aside if len(raw) <= LONG_BYTES else self._long
+
+    async def _conclude_aside(
+        self, arrival: Arrival, read: Callable[[Arrival], tuple[Verb, Request]], thread: Executor
+    ) -> bytes:
+        """Read a longer message beside the event loop; of the longest, only so many as memory bears at once."""
+        raw, host = arrival.received.raw, arrival.received.peer.rpartition(":")[0]
+        with self._reading.claim(host) as claim:
+            if thread is self._long:
+                async with asyncio.timeout(self._limits.answer_seconds):
+                    await claim.grow(len(raw))
+            verb, request = await asyncio.get_running_loop().run_in_executor(thread, read, arrival)
+            return self._tell(arrival, await self._hand_over(verb, request))
 
     def _read(self, arrival: Arrival) -> tuple[Verb, Request]:
         """What is to be done with a message, and by which verb."""

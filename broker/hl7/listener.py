@@ -3,24 +3,29 @@
 from __future__ import annotations
 
 import asyncio
+import socket
 import ssl
 import threading
+import time
 from collections.abc import Coroutine
 from concurrent.futures import Future
-from dataclasses import dataclass
+from dataclasses import dataclass, field
+from functools import partial
 from typing import Any, Protocol
 
 import structlog
-from hl7.mllp import HL7StreamReader, HL7StreamWriter, start_hl7_server
+from hl7.mllp import HL7StreamReader, HL7StreamWriter
+from hl7.mllp.streams import HL7StreamProtocol
 
-from broker.hl7.frames import CHUNK_BYTES, BrokenFrame, Fault, Frame, FrameLimits, FrameReader, Room
+from broker.accepting import ANYBODY, Acceptor, Seldom, is_scarce, listen
+from broker.hl7.frames import CHUNK_BYTES, BrokenFrame, Fault, Frame, FrameLimits, FrameReader
+from broker.memory_budget import MemoryBudget
+from broker.places import PlaceLimits, Places, has_unread_bytes
 from broker.service import cannot_listen
 from broker.tally import Counts
 
 log = structlog.get_logger()
 
-MEMORY_BYTES = 256_000_000
-"""What long messages of all connections together may hold before further ones are told to try again."""
 BACKLOG = 512
 """Connections that may wait to be accepted; a start of the day brings all senders at once."""
 HANDSHAKE_SECONDS = 10.0
@@ -40,25 +45,100 @@ class Inbox(Protocol):
 
 @dataclass(frozen=True, slots=True)
 class ListenerLimits:
-    """connections: at once, more are closed; frames: waits and lengths of each of them."""
+    """connections: at once, in total; frames: waits and lengths of each of them.
+
+    connections_per_host  at once, of one address; 0: no limit of its own
+    memory                what all doors of the process may hold of messages on their way
+    """
 
     connections: int = 500
     frames: FrameLimits = FrameLimits()
+    connections_per_host: int = 0
+    memory: MemoryBudget = field(default_factory=MemoryBudget)
 
 
-@dataclass(eq=False, slots=True)
+class _Stream(HL7StreamReader):  # type: ignore[misc]
+    @property
+    def has_unread(self) -> bool:
+        """True when bytes wait that nobody has asked for."""
+        return bool(self._buffer)
+
+
 class _Connection:
-    """in_hand: a message was read and its answer has not left."""
+    """One connection, from its acceptance; `stream` and `writer` are usable once `open` has returned.
 
-    stream: HL7StreamReader
-    writer: HL7StreamWriter
-    peer: str
-    in_hand: bool = False
+    in_hand  a message was read and its answer has not left
+    """
+
+    def __init__(self, accepted: socket.socket, host: str, port: int, limits: ListenerLimits) -> None:
+        loop = asyncio.get_running_loop()
+        self.host = host
+        self.peer = f"{host}:{port}"
+        self.has_delivered = False
+        self.in_hand = False
+        self.stream = _Stream(limit=CHUNK_BYTES, loop=loop)
+        self.writer: HL7StreamWriter | None = None
+        self.frames = FrameReader(self.stream, limits.frames, limits.memory.claim(host))
+        self._quiet_since = time.monotonic()
+        self._accepted = accepted
+        self._paused_at_first = False
+
+    @property
+    def quiet_since(self) -> float | None:
+        return None if self.in_hand else self._quiet_since
+
+    def has_bytes(self) -> bool:
+        """True when a message of it has begun, or its last answer has not left; also while it is being opened."""
+        if self.writer is None or self.frames.has_begun or self.stream.has_unread:
+            return True
+        return self.writer.transport.get_write_buffer_size() > 0 or has_unread_bytes(self._accepted.fileno())
+
+    async def open(self, *, reads: bool) -> HL7StreamWriter:
+        """Make streams of the socket. reads: False leaves what comes first to the TLS handshake"""
+        self._paused_at_first = not reads
+        loop = asyncio.get_running_loop()
+        protocol = HL7StreamProtocol(self.stream, self._made, loop=loop)
+        await loop.connect_accepted_socket(lambda: protocol, self._accepted)
+        assert self.writer is not None
+        return self.writer
+
+    def _made(self, stream: HL7StreamReader, writer: HL7StreamWriter) -> None:
+        self.writer = writer
+        if self._paused_at_first:
+            writer.transport.pause_reading()
+
+    def answered(self) -> None:
+        """The answer to the message in hand has left."""
+        self.in_hand = False
+        self.has_delivered = True
+        self._quiet_since = time.monotonic()
+
+    async def hang_up(self) -> None:
+        """Send what is left and close; a peer that does not read is cut off."""
+        if self.writer is None:
+            self._accepted.close()
+            return
+        self.writer.close()
+        try:
+            async with asyncio.timeout(CLOSE_SECONDS):
+                await self.writer.wait_closed()
+        except OSError:
+            pass
+        finally:
+            self.writer.transport.abort()
+
+    def cut(self) -> None:
+        """Close it at once; its task sees the end of the stream."""
+        if self.writer is not None:
+            self.writer.transport.abort()
 
 
 @dataclass(frozen=True, slots=True)
 class Hl7Snapshot:
-    """The door at one moment. connections: since the start, by what became of them (accepted, refused, tls refused)."""
+    """The door at one moment.
+
+    connections  since the start, by what became of them: accepted, refused, gave way, tls refused
+    """
 
     open: int
     connections: dict[str, int]
@@ -86,11 +166,15 @@ class Hl7Listener:
         self._host = host
         self._port = port
         self._limits = limits or ListenerLimits()
-        self._room = Room(MEMORY_BYTES)
+        self._places: Places[_Connection] = Places(
+            PlaceLimits(self._limits.connections, self._limits.connections_per_host)
+        )
+        self._refused = Seldom("hl7.connection_refused")
+        self._displaced = Seldom("hl7.connection_gave_way")
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
-        self._server: asyncio.Server | None = None
-        self._connections: dict[asyncio.Task[None], _Connection] = {}
+        self._acceptors: list[Acceptor] = []
+        self._tasks: dict[asyncio.Task[None], _Connection] = {}
         self._stopping = False
 
     @property
@@ -110,7 +194,7 @@ class Hl7Listener:
         self._thread.start()
         try:
             self._run(self._open()).result(START_SECONDS)
-        except OSError as error:
+        except (OSError, UnicodeError) as error:
             self._end_loop()
             raise cannot_listen("HL7", self._host, self._port, error) from None
         log.info("hl7.listening", host=self._host, port=self._port, tls=self._tls is not None)
@@ -127,39 +211,39 @@ class Hl7Listener:
 
     def ready(self) -> bool:
         alive = self._thread is not None and self._thread.is_alive()
-        return alive and self._server is not None and self._server.is_serving()
+        return alive and bool(self._acceptors) and not self._stopping
 
     def snapshot(self) -> Hl7Snapshot:
         """For metrics."""
-        return Hl7Snapshot(len(self._connections), self._counts.snapshot())
+        return Hl7Snapshot(len(self._places), self._counts.snapshot())
 
     def _run(self, work: Coroutine[Any, Any, None]) -> Future[None]:
         assert self._loop is not None
         return asyncio.run_coroutine_threadsafe(work, self._loop)
 
     async def _open(self) -> None:
-        self._server = await start_hl7_server(
-            self._connected, self._host, self._port, limit=CHUNK_BYTES, backlog=BACKLOG
-        )
-        self._port = self._server.sockets[0].getsockname()[1]
+        listening = listen(self._host, self._port, BACKLOG)
+        self._port = listening[0].getsockname()[1]
+        self._acceptors = [Acceptor("hl7", one, self._accepted, partial(self._make_room, ANYBODY)) for one in listening]
 
     async def _close(self, grace_seconds: float) -> None:
         self._stopping = True
-        if self._server is not None:
-            self._server.close()
-        for task, connection in self._connections.items():
+        for acceptor in self._acceptors:
+            acceptor.stop()
+        for task, connection in self._tasks.items():
             if not connection.in_hand:
                 task.cancel()
-        if self._connections:
-            await asyncio.wait(self._connections, timeout=grace_seconds)
-        for task in self._connections:
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=grace_seconds)
+        for task in self._tasks:
             task.cancel()
-        if self._connections:
-            await asyncio.wait(self._connections, timeout=CLOSE_SECONDS)
+        if self._tasks:
+            await asyncio.wait(self._tasks, timeout=CLOSE_SECONDS)
 
     def _end_loop(self) -> None:
         loop, thread = self._loop, self._thread
-        self._loop = self._thread = self._server = None
+        self._loop = self._thread = None
+        self._acceptors = []
         if loop is None or thread is None:
             return
         loop.call_soon_threadsafe(loop.stop)
@@ -167,29 +251,42 @@ class Hl7Listener:
         if not thread.is_alive():
             loop.close()
 
-    def _connected(self, stream: HL7StreamReader, writer: HL7StreamWriter) -> None:
-        """Serve a connection in a task that is kept: a callback that fails alone would leave the peer waiting."""
-        address = writer.get_extra_info("peername") or ("", 0)
-        peer = f"{address[0]}:{address[1]}"
-        if self._stopping or len(self._connections) >= self._limits.connections:
+    def _accepted(self, accepted: socket.socket, host: str, port: int) -> bool:
+        """Give a connection its place, and a task that is kept: one that fails alone would leave the peer waiting."""
+        scarce = is_scarce(accepted)
+        is_full = scarce or self._places.is_full() or self._places.is_full_for(host)
+        if self._stopping or (is_full and not self._make_room(host)):
             self._counts.add("refused")
-            log.warning("hl7.connection_refused", peer=peer, connections=len(self._connections))
-            writer.close()
-            return
+            self._refused.tell(host=host, connections=len(self._places))
+            accepted.close()
+            return True
+        if scarce:
+            self._make_room(host)  # one more, so that descriptors are scarce no longer
         self._counts.add("accepted")
-        if self._tls is not None:
-            writer.transport.pause_reading()  # what comes first belongs to the handshake
-        connection = _Connection(stream, writer, peer)
+        connection = _Connection(accepted, host, port, self._limits)
+        self._places.enter(connection)
         task = asyncio.get_running_loop().create_task(self._serve(connection))
-        self._connections[task] = connection
-        task.add_done_callback(lambda done: self._connections.pop(done, None))
+        self._tasks[task] = connection
+        task.add_done_callback(lambda done: self._tasks.pop(done, None))
+        return not is_full
+
+    def _make_room(self, host: str) -> bool:
+        """Close the connection that gives way to a newcomer from this host; False when nobody can."""
+        leaving = self._places.who_gives_way(host)
+        if leaving is None:
+            return False
+        self._counts.add("gave way")
+        self._displaced.tell(host=leaving.host, newcomer=host, connections=len(self._places))
+        self._places.leave(leaving)
+        leaving.cut()
+        return True
 
     async def _serve(self, connection: _Connection) -> None:
-        frames = FrameReader(connection.stream, self._limits.frames, self._room)
         try:
+            await connection.open(reads=self._tls is None)
             if self._tls is not None and not await self._shake_hands(connection, self._tls):
                 return
-            await self._converse(connection, frames)
+            await self._converse(connection)
         except BrokenFrame as fault:
             log.info("hl7.connection_closed", peer=connection.peer, reason=str(fault))
         except (ConnectionError, TimeoutError) as fault:
@@ -197,12 +294,14 @@ class Hl7Listener:
         except Exception as fault:
             log.error("hl7.connection_failed", peer=connection.peer, fault=type(fault).__name__)
         finally:
-            frames.close()
-            await _hang_up(connection.writer)
+            connection.frames.close()
+            self._places.leave(connection)  # before the peer can see its end, and come again
+            await connection.hang_up()
 
     async def _shake_hands(self, connection: _Connection, tls: ssl.SSLContext) -> bool:
         """TLS from the first byte; counted as a connection all the while, so that silent ones are bounded."""
         try:
+            assert connection.writer is not None
             await connection.writer.start_tls(tls, ssl_handshake_timeout=HANDSHAKE_SECONDS)
         except OSError as fault:
             self._counts.add("tls refused")
@@ -211,34 +310,25 @@ class Hl7Listener:
             return False
         return True
 
-    async def _converse(self, connection: _Connection, frames: FrameReader) -> None:
+    async def _converse(self, connection: _Connection) -> None:
         """Answer message after message, in order, until the peer has ended its side and all are answered."""
+        writer = connection.writer
+        assert writer is not None
         while not self._stopping:
-            frame = await frames.next()
+            frame = await connection.frames.next()
             if frame is None:
                 return
             connection.in_hand = True
-            connection.writer.writeblock(await self._answer(frame, connection.peer))
+            writer.writeblock(await self._answer(frame, connection.peer))
+            del frame  # a connection that waits for its next message would hold its last one
             async with asyncio.timeout(self._limits.frames.message_seconds):
-                await connection.writer.drain()
-            connection.in_hand = False
+                await writer.drain()
+            connection.answered()
 
     async def _answer(self, frame: Frame, peer: str) -> bytes:
         if frame.fault is not None:
             return await self._inbox.refuse(frame.raw, peer, frame.fault is Fault.TOO_LONG)
         return await self._inbox.receive(frame.raw, peer)
-
-
-async def _hang_up(writer: HL7StreamWriter) -> None:
-    """Send what is left and close; a peer that does not read is cut off."""
-    writer.close()
-    try:
-        async with asyncio.timeout(CLOSE_SECONDS):
-            await writer.wait_closed()
-    except OSError:
-        pass
-    finally:
-        writer.transport.abort()
 
 
 def _log_fault(loop: asyncio.AbstractEventLoop, context: dict[str, Any]) -> None:

@@ -18,6 +18,7 @@ from broker.dicom.request_counts import RequestCounts
 from broker.dicom.storage import StorageService
 from broker.dicom.verification import verify
 from broker.dicom.worklist import WorklistService
+from broker.memory_budget import LONGEST_BYTES, MemoryBudget
 from broker.service import stop_together
 from broker.settings import Settings
 from broker.site.profile import Site
@@ -94,15 +95,20 @@ def build_door(
     make_server: ServerMaker = EngineServer,
     listening: Mapping[str, socket.socket] | None = None,
     processes: int = 1,
+    memory: MemoryBudget | None = None,
 ) -> DicomDoor:
     """The door, not yet started.
 
     listening  sockets that listen already, by the name of their opening, for ports that processes share
     processes  that share the limits
+    memory     for input, shared with the other doors of this process; None: there are none
     """
     requests = RequestCounts()
     services = _services(settings, site, database, writer, clock, requests)
-    limits = limits_for(settings, processes, tuple(site.peers.worklist.preferred_syntaxes))
+    limits = replace(
+        limits_for(settings, processes, tuple(site.peers.worklist.preferred_syntaxes)),
+        memory=memory or input_budget(settings),
+    )
     listeners = {}
     for opening in openings(settings):
         given = (listening or {}).get(opening.name)
@@ -117,6 +123,11 @@ def build_door(
             make_server=make_server if given is None else partial(EngineServer, listening=given),
         )
     return DicomDoor(listeners, requests)
+
+
+def input_budget(settings: Settings) -> MemoryBudget:
+    """The memory of one process for input that is not handed on: it can always hold one longest message."""
+    return MemoryBudget(settings.input_bytes, max(LONGEST_BYTES, settings.hl7_message_bytes + 1_000_000))
 
 
 def limits_for(settings: Settings, processes: int, preferred_syntaxes: tuple[str, ...] = ()) -> DicomLimits:

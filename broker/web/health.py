@@ -8,6 +8,8 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse
 from starlette.routing import Route
 
+from broker.web.asking import Question
+
 Probes = Mapping[str, Callable[[], bool]]
 """By part: True while it can do its work; each must answer within a second or so and never raise."""
 
@@ -18,9 +20,11 @@ def health_routes(probes: Probes) -> list[Route]:
     async def live(request: Request) -> JSONResponse:
         return JSONResponse({"status": "alive"})
 
-    def ready(request: Request) -> JSONResponse:
-        parts = {name: probe() for name, probe in probes.items()}
-        good = all(parts.values())
-        return JSONResponse({"status": "ready" if good else "not ready", "parts": parts}, 200 if good else 503)
+    parts = Question("readiness", lambda: {name: probe() for name, probe in probes.items()})
+
+    async def ready(request: Request) -> JSONResponse:
+        known = await parts.answer()
+        good = all(known.values())
+        return JSONResponse({"status": "ready" if good else "not ready", "parts": known}, 200 if good else 503)
 
     return [Route("/health/live", live), Route("/health/ready", ready)]

@@ -29,6 +29,7 @@ import broker
 from broker.errors import DatabaseUnavailable
 from broker.tally import DistributionSnapshot
 from broker.visible import distinct
+from broker.web.asking import Question
 
 MOST_PEERS = 200
 """Peers that are told, the last seen first: each is a time series in the database that reads us."""
@@ -82,8 +83,8 @@ class DicomDoor(Protocol):
     def requests(self) -> Mapping[str, int]: ...
 
 
-class Hl7Door(Protocol):
-    """An HL7 listener at one moment: connections open, and by what became of them."""
+class ConnectionDoor(Protocol):
+    """An HL7 or HTTP listener at one moment: connections open, and by what became of them."""
 
     @property
     def open(self) -> int: ...
@@ -122,12 +123,13 @@ class Sources:
     """
 
     dicom: Mapping[str, Callable[[], DicomDoor | None]]
-    hl7: Mapping[str, Callable[[], Hl7Door]]
+    hl7: Mapping[str, Callable[[], ConnectionDoor]]
     writer: Callable[[], WriterState]
     hl7_messages: Callable[[], Mapping[str, int]]
     steps: Callable[[], Mapping[tuple[str, bool], int]]
     alarms: Callable[[], Mapping[str, int]]
     log_lines_lost: Callable[[], int]
+    http: Callable[[], ConnectionDoor] | None = None
 
 
 def metrics_routes(sources: Sources) -> list[Route]:
@@ -136,8 +138,10 @@ def metrics_routes(sources: Sources) -> list[Route]:
     registry.register(_Collector(sources))
     ProcessCollector(registry=registry)
 
-    def metrics(request: Request) -> Response:
-        return Response(generate_latest(registry), media_type=CONTENT_TYPE)
+    text = Question("metrics", lambda: generate_latest(registry))
+
+    async def metrics(request: Request) -> Response:
+        return Response(await text.answer(), media_type=CONTENT_TYPE)
 
     return [Route("/metrics", metrics)]
 
@@ -157,6 +161,8 @@ class _Collector(Collector):
         yield from _dicom(doors)
         yield from _peers(doors)
         yield from _hl7({name: read() for name, read in self._sources.hl7.items()})
+        if self._sources.http is not None:
+            yield from _http(self._sources.http())
         requests: Counter[tuple[str, ...]] = Counter()
         for door in doors.values():
             requests.update({tuple(name.split(" ")): times for name, times in door.requests.items()})
@@ -204,10 +210,16 @@ def _peers(doors: Mapping[str, DicomDoor]) -> Iterator[Metric]:
     yield _gauge("dicom_peer_last_seen_timestamp_seconds", "When a peer last said something", labels, last)
 
 
-def _hl7(doors: Mapping[str, Hl7Door]) -> Iterator[Metric]:
+def _hl7(doors: Mapping[str, ConnectionDoor]) -> Iterator[Metric]:
     yield _gauge("hl7_connections_open", "HL7 connections", ("door",), {(n,): d.open for n, d in doors.items()})
     ends = {(n, how): count for n, d in doors.items() for how, count in d.connections.items()}
     yield _counter("hl7_connections", "HL7 connections by what became of them", ("door", "how"), ends)
+
+
+def _http(door: ConnectionDoor) -> Iterator[Metric]:
+    yield _gauge("http_connections_open", "HTTP connections", (), {(): door.open})
+    ends = {(how,): count for how, count in door.connections.items()}
+    yield _counter("http_connections", "HTTP connections by what became of them", ("how",), ends)
 
 
 def _writer(writer: WriterState) -> Iterator[Metric]:

@@ -14,7 +14,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
         (
             ("cli",),
             ("app", "doctor"),
-            ("data_folder", "processes"),
+            ("data_folder", "open_files", "processes"),
             ("simulators",),
             ("hl7", "dicom", "web"),
             ("workflow",),

@@ -49,10 +49,10 @@ class Answer:
 
 
 class Sender:
-    """One HL7 connection; every wait ends after timeout_seconds."""
+    """One HL7 connection; every wait ends after timeout_seconds. source: the address that it comes from."""
 
-    def __init__(self, port: int, timeout_seconds: float = 10.0) -> None:
-        self.socket = socket.create_connection(("127.0.0.1", port), timeout=timeout_seconds)
+    def __init__(self, port: int, timeout_seconds: float = 10.0, source: str = "127.0.0.1") -> None:
+        self.socket = socket.create_connection(("127.0.0.1", port), timeout_seconds, (source, 0))
         self._rest = b""
 
     def __enter__(self) -> Sender:

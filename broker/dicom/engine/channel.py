@@ -27,6 +27,7 @@ from broker.dicom.limits import OFFERED_PDU_BYTES, DicomLimits, PeerRules, Reque
 from broker.dicom.negotiation import REASONS, BadRequest, Offer, Rejection, agree, read_request, rejection
 from broker.dicom.status import Status, reply_for
 from broker.errors import Stopping
+from broker.places import has_unread_bytes
 
 CLOSING_SECONDS = 5.0
 """ARTIM after the end of an association: for the peer to take our last words and close."""
@@ -74,8 +75,11 @@ class Channel:
             try:
                 self._connect()
                 self._associate()
+                has_delivered = False
                 while True:
+                    self._door.census.rests(self, has_delivered=has_delivered)
                     self._serve(*self._next_command(time.monotonic() + self._door.limits.network_seconds))
+                    has_delivered = True
             except Ended:
                 self._say_goodbye()
         except OSError:
@@ -90,6 +94,12 @@ class Channel:
         """End it from another thread: an association is aborted, a connection without one closed."""
         self._why_cut = why
         self._wire.stop_reading()
+
+    def give_notice(self, why: str) -> None:
+        self._why_cut = why
+
+    def has_bytes(self) -> bool:
+        return self._reader.has_begun or has_unread_bytes(self._wire.socket.fileno())
 
     def break_off(self) -> None:
         """Close the connection from another thread, whatever its own is doing."""
@@ -199,6 +209,10 @@ class Channel:
         strict = False
         while True:
             pdv = self._next_pdv(limit, strict=strict)
+            if not strict:
+                self._door.census.works(self)
+                if self._why_cut:
+                    self._disconnect()  # it gave way before its request came
             found = self._command_of(pdv)
             if found:
                 self._door.census.sees(self._peer)
@@ -234,8 +248,8 @@ class Channel:
         limits = self._door.limits
         whole_by = 0.0 if command.field == Command.C_STORE else time.monotonic() + limits.message_seconds
         most = limits.object_bytes if command.field == Command.C_STORE else limits.message_bytes
-        with self._door.in_hand.one():
-            dataset = IncomingDataset(self, context_id, whole_by, most) if command.has_dataset else None
+        with self._door.in_hand.one(), limits.memory.claim(self.host) as claim:
+            dataset = IncomingDataset(self, context_id, whole_by, most, claim) if command.has_dataset else None
             exchange = Exchange(self, context_id, command, dataset)
             begun = dataset if dataset and dataset.begin() else None
             exchange.answer_with(self._replies(exchange, begun))
@@ -342,7 +356,7 @@ class Channel:
             how = "aborted" if self._association.outgoing or event is None else "lost"
             self._door.census.ended(how)
             self._tell(how, **facts)
-        elif why:
+        elif why and not self._why_cut:  # whoever cuts many says it once
             self._tell("refused", **facts)
         raise Ended
 

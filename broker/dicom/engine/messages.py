@@ -16,7 +16,8 @@ from broker.dicom.command_set import C_CANCEL, COMMAND_BYTES, BadCommand, Comman
 from broker.dicom.contract import Reply
 from broker.dicom.engine.pdu import Pdv, data_head, data_pdus
 from broker.dicom.status import is_pending
-from broker.errors import PeerFailed, UnreadableDataset
+from broker.errors import Busy, PeerFailed, UnreadableDataset
+from broker.memory_budget import Claim
 
 WRITE_BYTES = 65_536
 """Answers leave when so many bytes have gathered: fewer writes gain nothing more, and delay the peer."""
@@ -32,6 +33,9 @@ MOST_FRAGMENTS = 1_000
 
 MOST_EMPTY_FRAGMENTS = 1_000
 """Fragments of a dataset that hold nothing."""
+
+FREE_BYTES = 65_536
+"""The beginning of each dataset, which is not counted as held."""
 
 LOOK_SECONDS = 0.01
 """A service that asks whether it is cancelled has the socket looked at so often."""
@@ -61,16 +65,21 @@ class Line(Protocol):
 class IncomingDataset(io.BufferedIOBase):
     """The dataset of a request, read from the peer while the service reads it from here.
 
-    deadline    when it has to be whole; 0: each PDU has a deadline of its own
+    deadline    when it has to be whole; 0: each PDU has a deadline of its own, and what is read is not held
     most_bytes  longer ones raise UnreadableDataset
+    claim       memory for what is read and held; None: not counted
     """
 
-    def __init__(self, channel: Line, context_id: int, deadline: float, most_bytes: int) -> None:
+    def __init__(
+        self, channel: Line, context_id: int, deadline: float, most_bytes: int, claim: Claim | None = None
+    ) -> None:
         self._channel = channel
         self._context_id = context_id
         self._deadline = deadline
         self._left = most_bytes
         self._empty_left = MOST_EMPTY_FRAGMENTS
+        self._claim = claim if deadline else None
+        self._kept_bytes = 0
         self._rest = b""
         self.is_whole = False
 
@@ -82,7 +91,7 @@ class IncomingDataset(io.BufferedIOBase):
         return self._more()
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As many bytes as asked for, fewer only at the end. raises PeerFailed, UnreadableDataset"""
+        """As many bytes as asked for, fewer only at the end. raises PeerFailed, UnreadableDataset, Busy"""
         wanted = -1 if size is None else size
         parts: list[bytes] = []
         try:
@@ -90,12 +99,25 @@ class IncomingDataset(io.BufferedIOBase):
                 part = self._rest if wanted < 0 or len(self._rest) <= wanted else self._rest[:wanted]
                 self._rest = self._rest[len(part) :]
                 wanted -= len(part) if wanted > 0 else 0
+                if self._claim is not None:
+                    self._keep(self._claim, len(part))
                 parts.append(part)
         except Ended:
             raise PeerFailed("the peer did not send its dataset to the end") from None
         if not self.is_whole and self._left < 0:
             raise UnreadableDataset("the dataset is too long")
         return parts[0] if len(parts) == 1 else b"".join(parts)
+
+    def _keep(self, claim: Claim, more_bytes: int) -> None:
+        """Wait until so many more bytes may be held; meanwhile the peer is not read. raises Busy
+
+        At most half of the time that is left: the other half is for taking the rest, so that the peer gets an answer.
+        """
+        self._kept_bytes += more_bytes
+        if self._kept_bytes <= FREE_BYTES or claim.grow_now(self._kept_bytes):
+            return
+        if not claim.grow_within(self._kept_bytes, (self._deadline - time.monotonic()) / 2):
+            raise Busy("no memory for a long dataset now")
 
     def drain(self) -> None:
         """Take the rest and forget it, so that the peer gets to our answer. raises Ended"""

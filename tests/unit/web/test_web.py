@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import socket
+import threading
 import time
 from collections.abc import Iterator
 from http.client import HTTPConnection
@@ -101,3 +102,47 @@ def test_the_stop_is_quick_also_with_a_silent_connection(server: WebServer) -> N
 
     assert time.monotonic() - began < 1.0
     assert not server.ready()
+
+
+def test_slow_probes_keep_nobody_from_live_and_share_one_thread(monkeypatch: pytest.MonkeyPatch) -> None:
+    asked, release = [], threading.Event()
+
+    def slow() -> bool:
+        asked.append(threading.active_count())
+        return release.wait(10)
+
+    serving = WebServer(web_app({"slow": slow}), "127.0.0.1", 0)
+    serving.start()
+    try:
+        waiting = [socket.create_connection(("127.0.0.1", serving.port), timeout=10) for _ in range(60)]
+        for one in waiting:
+            one.sendall(b"GET /health/ready HTTP/1.1\r\nHost: x\r\nConnection: close\r\n\r\n")
+        while not asked:
+            time.sleep(0.01)
+
+        assert ask(serving, "/health/live")[0] == 200
+        time.sleep(0.1)  # by now all of them wait
+        release.set()
+        answers = [one.recv(20) for one in waiting]
+    finally:
+        release.set()
+        serving.stop(1.0)
+
+    assert {answer[:12] for answer in answers} == {b"HTTP/1.1 200"}
+    assert len(asked) <= 3
+
+
+def test_more_than_a_hundred_waiting_for_readiness_are_told_to_come_again() -> None:
+    release = threading.Event()
+    serving = WebServer(web_app({"slow": lambda: release.wait(10)}), "127.0.0.1", 0)
+    serving.start()
+    try:
+        waiting = [socket.create_connection(("127.0.0.1", serving.port), timeout=10) for _ in range(130)]
+        for one in waiting:
+            one.sendall(b"GET /health/ready HTTP/1.1\r\nHost: x\r\n\r\n")
+
+        assert ask(serving, "/health/ready")[0] == 503
+        assert ask(serving, "/health/live")[0] == 200
+    finally:
+        release.set()
+        serving.stop(1.0)

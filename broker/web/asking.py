@@ -1,0 +1,70 @@
+"""Questions that block, asked for HTTP: each kind in one thread of its own, once for all who wait for the answer."""
+
+from __future__ import annotations
+
+import asyncio
+import threading
+from collections.abc import Callable
+from contextlib import suppress
+from functools import partial
+from typing import Generic, TypeVar
+
+from starlette.exceptions import HTTPException
+
+MOST_WAITING = 100
+"""Requests that may wait for the same answer; further ones are told to come again, so that they take no place."""
+
+Answer = TypeVar("Answer")
+
+
+class Question(Generic[Answer]):
+    """For one event loop. An answer is never older than the request that gets it.
+
+    The threads that everybody shares may all be taken by slow questions; so this one takes none of them.
+    """
+
+    def __init__(self, name: str, ask: Callable[[], Answer]) -> None:
+        self._name = name
+        self._ask = ask
+        self._asking: asyncio.Future[Answer] | None = None
+        self._next: asyncio.Task[Answer] | None = None
+        self._waiting = 0
+
+    async def answer(self) -> Answer:
+        """Wait for the answer to a question that begins after now.
+
+        raises  HTTPException 503 when too many wait, or no thread can be had; what the question raises
+        """
+        if self._waiting >= MOST_WAITING:
+            raise HTTPException(503, headers={"Retry-After": "1"})
+        if self._next is None:
+            self._next = asyncio.get_running_loop().create_task(self._ask_after(self._asking))
+        self._waiting += 1
+        try:
+            return await asyncio.shield(self._next)
+        finally:
+            self._waiting -= 1
+
+    async def _ask_after(self, before: asyncio.Future[Answer] | None) -> Answer:
+        if before is not None:
+            await asyncio.wait((before,))
+        self._next = None
+        self._asking = asyncio.get_running_loop().create_future()
+        try:
+            threading.Thread(target=self._run, args=(self._asking,), name=self._name, daemon=True).start()
+        except RuntimeError:
+            self._asking.cancel()
+            raise HTTPException(503, headers={"Retry-After": "1"}) from None
+        return await self._asking
+
+    def _run(self, asking: asyncio.Future[Answer]) -> None:
+        try:
+            answer = self._ask()
+        except Exception as fault:
+            self._settle(asking, partial(asking.set_exception, fault))
+        else:
+            self._settle(asking, partial(asking.set_result, answer))
+
+    def _settle(self, asking: asyncio.Future[Answer], settle: Callable[[], None]) -> None:
+        with suppress(RuntimeError):  # the loop has ended meanwhile
+            asking.get_loop().call_soon_threadsafe(lambda: None if asking.done() else settle())
