@@ -12,11 +12,12 @@ from pathlib import Path
 
 from broker.errors import AlreadyRunning, SettingsError
 from broker.owner_only import FILE, close_to_others, entries, make_folder, private_umask
+from broker.service import FOLDER_LOCK
 from broker.settings import Settings
 from broker.store.whole_file import write_whole
 
 PORTS = "ports.json"
-LOCK = "serve.lock"
+LOCK = FOLDER_LOCK
 DYING_SECONDS = 5.0
 """Longest wait for processes of a broker that was killed; they end by themselves, within moments."""
 RETRY_SECONDS = 0.02

@@ -11,6 +11,9 @@ from typing import Protocol
 
 from broker.errors import AlreadyRunning, BrokerError, SettingsError
 
+FOLDER_LOCK = "serve.lock"
+"""In the data folder: whoever serves holds it."""
+
 CUT_SECONDS = 0.5
 """What a part may take after its grace time to cut off what is left."""
 

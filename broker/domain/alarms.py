@@ -75,5 +75,21 @@ KINDS: Mapping[str, AlarmKind] = {
         "unclaimed, or, where the detail says so, left in place.",
         "look at the files of that day; send their images again from where they came, then remove the files",
     ),
+    "database-restored": AlarmKind(
+        "The database is older than what this broker had written: a copy was restored. What came in between is not in "
+        "it; the alarm names the numbers and the time from which and to which messages are missing. New numbers go on "
+        "after the last that was given.",
+        "let the senders repeat their messages of that time, and the modalities their reports and images",
+    ),
+    "database-failover": AlarmKind(
+        "The PostgreSQL server has a new timeline: another server has taken over, or it was restored. All that this "
+        "broker last wrote is there.",
+        "check that it was meant to happen, and that the former server can no longer be written",
+    ),
+    "database-lost": AlarmKind(
+        "A file or folder of the database was moved, deleted or replaced while the broker served. Until it was there "
+        "again, or the broker was started again, nothing was taken or answered.",
+        "find out who did it; files of a database are moved and restored while the broker is stopped",
+    ),
 }
 """Every kind that is ever raised."""

@@ -11,6 +11,7 @@ import signal
 import socket
 import sys
 import threading
+from collections.abc import Callable
 from contextlib import ExitStack, suppress
 from typing import BinaryIO
 
@@ -23,8 +24,11 @@ from broker.owner_only import private_umask
 from broker.processes.door import DicomDoor, build_door
 from broker.processes.handover import Handover
 from broker.processes.report import Report, ReportPipe, read_stop
+from broker.service import FOLDER_LOCK
 from broker.store.database import open_database
+from broker.store.marks import Marks
 from broker.store.pairing import paired_database
+from broker.store.watch import Watch
 from broker.store.writer import Writer
 
 REPORT_SECONDS = 1.0
@@ -95,6 +99,11 @@ def _serve(handover: Handover, life_line: LifeLine, reports: ReportPipe) -> None
             identity=paired_database(settings.data),
         )
         undo.callback(database.close)
+        database.stands_on(settings.data / FOLDER_LOCK)
+        database.keep_marks(Marks(settings.data, str(handover.number)), SystemClock())
+        watch = Watch(database)
+        watch.start()
+        undo.callback(watch.stop, CLOSE_SECONDS)
         writer = Writer(database, most_requests=settings.writer_requests, most_bytes=settings.writer_bytes)
         writer.start()
         undo.callback(writer.stop, CLOSE_SECONDS)
@@ -103,14 +112,13 @@ def _serve(handover: Handover, life_line: LifeLine, reports: ReportPipe) -> None
             settings, site, database, writer, SystemClock(), listening=listening, processes=handover.count
         )
         door.start()
-        _report_until_told(door, writer, life_line, reports)
+        _report_until_told(lambda: door.ready() and writer.ready() and not database.lost, door, life_line, reports)
         door.stop(life_line.grace_seconds)
 
 
-def _report_until_told(door: DicomDoor, writer: Writer, life_line: LifeLine, reports: ReportPipe) -> None:
+def _report_until_told(ready: Callable[[], bool], door: DicomDoor, life_line: LifeLine, reports: ReportPipe) -> None:
     while True:
-        ready = door.ready() and writer.ready()
-        reports.send(Report(ready, door.snapshot(), log_lines_lost=log.lines_lost()))
+        reports.send(Report(ready(), door.snapshot(), log_lines_lost=log.lines_lost()))
         if life_line.wait_for_stop(REPORT_SECONDS):
             return
 

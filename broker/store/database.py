@@ -10,9 +10,12 @@ from pathlib import Path
 
 from sqlalchemy import Connection, text
 
+from broker.clock import Clock
 from broker.errors import DatabaseUnavailable, SettingsError
+from broker.store.continuity import Continuity
 from broker.store.dialects import DATABASE_ERRORS, Backend, Fault, backend_for, fault_of
 from broker.store.ids import Ids, reserve
+from broker.store.marks import Marks
 from broker.store.migrate import prepare
 from broker.store.pairing import identity_of
 
@@ -41,6 +44,7 @@ class Database:
         self._turn = threading.Lock()
         self._kept: Connection | None = None
         self._doubtful = False
+        self._continuity: Continuity | None = None
 
     @contextmanager
     def read(self) -> Iterator[Connection]:
@@ -48,8 +52,10 @@ class Database:
 
         raises  DatabaseUnavailable
         """
+        self.backend.ground.check()
         with _translated(), self.backend.readers.connect() as connection:
             yield connection
+        self.backend.ground.check()
 
     @contextmanager
     def write(self, limit_seconds: float | None = None) -> Iterator[Connection]:
@@ -60,16 +66,22 @@ class Database:
         limit_seconds  longest wait for the turn; None: as the database was opened
         raises         DatabaseUnavailable: nothing was written, or (connection lost at the commit) nobody knows
         """
+        with self._writing(limit_seconds) as connection, self.backend.transaction(connection):
+            yield connection
+
+    @contextmanager
+    def _writing(self, limit_seconds: float | None) -> Iterator[Connection]:
+        """The write connection, alone with it; what was committed counts only when this is left without an error."""
         limit = self._lock_seconds if limit_seconds is None else limit_seconds
         give_up_at = time.monotonic() + limit
         if not self._turn.acquire(timeout=limit):
             raise DatabaseUnavailable("the write connection is in use for too long", limit_seconds=limit)
         try:
+            self.backend.ground.check()
             with self.backend.queue(max(0.0, give_up_at - time.monotonic())), _translated():
-                connection = self._connection()
-                with self.backend.transaction(connection):
-                    yield connection
+                yield self._connection()
                 self._doubtful = False
+            self.backend.ground.check()
         except DatabaseUnavailable:
             self._doubtful = True
             self._forget()
@@ -93,7 +105,42 @@ class Database:
                     reserve(tx, "probe", 1)
         except (DatabaseUnavailable, *DATABASE_ERRORS):
             return False
-        return self.backend.present()
+        return not self.lost and self.backend.present()
+
+    def keep_marks(self, marks: Marks, clock: Clock) -> None:
+        """From now on tell the data folder what is handed out and written, and hold each new connection against it.
+
+        raises  DatabaseUnavailable
+        """
+        continuity = Continuity(marks, self.ids, self.identity, clock)
+        self.ids.note_blocks(continuity.note_counters)
+        self._continuity = continuity
+        self.resume()
+
+    def resume(self) -> None:
+        """Hold the database against the marks, where they are kept: see `continuity`. raises  DatabaseUnavailable"""
+        with self._writing(None) as connection:
+            if self._continuity is not None:
+                self._continuity.resume(self.backend, connection)
+
+    @property
+    def continuity(self) -> Continuity | None:
+        """None: no marks are kept."""
+        return self._continuity
+
+    def check(self) -> None:
+        """raises  DatabaseUnavailable when what is open is no longer what is at its path"""
+        self.backend.ground.check()
+
+    def stands_on(self, *paths: Path) -> None:
+        """These files and folders have to stay where they are, too. raises  DatabaseUnavailable when one is missing"""
+        for path in paths:
+            self.backend.ground.remember(path)
+
+    @property
+    def lost(self) -> str:
+        """The path at which what is open no longer is, "" when all are: until then, nothing is read or written."""
+        return self.backend.ground.lost
 
     def close(self) -> None:
         """Give all connections back; a transaction in hand may end first. May be called twice."""
@@ -109,7 +156,14 @@ class Database:
         if self._kept is not None and self.backend.heard(self._kept) and not _alive(self._kept):
             self._forget()
         if self._kept is None:
-            self._kept = self.backend.writers.connect()
+            connection = self.backend.writers.connect()
+            try:
+                if self._continuity is not None:
+                    self._continuity.resume(self.backend, connection)
+            except BaseException:
+                connection.close()
+                raise
+            self._kept = connection
         return self._kept
 
     def _forget(self) -> None:
@@ -172,6 +226,9 @@ def open_database(
             database.identity = identity_of(tx)
             if identity not in (None, database.identity):
                 raise SettingsError(OTHER, data=data, **database.backend.where, remedy=OTHER_REMEDY)
+        database.backend.identity = database.identity
+        if data.is_dir():
+            database.stands_on(data)
     except DatabaseUnavailable as error:
         database.close()
         raise DatabaseUnavailable(error.text, **{**database.backend.where, **error.facts}) from error

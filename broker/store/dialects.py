@@ -15,6 +15,7 @@ from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from broker.errors import SettingsError
 from broker.owner_only import make_folder
+from broker.store.ground import Ground
 from broker.store.postgres import PostgresBackend
 from broker.store.sqlite import SqliteBackend
 
@@ -31,6 +32,8 @@ class Backend(Protocol):
     """One kind of database.
 
     where             what it is, for an operator who must find it; never a password
+    identity          the one database that connections may lead to; None: not known yet
+    ground            the files it stands on
     readers, writers  engines; readers are pooled, read-only and outside transactions
     queue             context in which a write transaction runs; may wait limit_seconds, raises DatabaseUnavailable
     transaction       begun at once; committed at the end, rolled back by an exception
@@ -38,6 +41,7 @@ class Backend(Protocol):
     lock_keys         held until the transaction ends; no two transactions hold the same key
     lock_everything   the same for all keys
     lift_limits       for this transaction, statements may take as long as migrations do
+    timeline          of the server, in a transaction: another one has another; "": the kind has none
     heard             True when a kept connection holds unread bytes of the server: most likely it was cut
     present           False when the database is visibly gone
     close             gives back what it keeps open
@@ -45,6 +49,8 @@ class Backend(Protocol):
 
     name: str
     where: Mapping[str, object]
+    identity: str | None
+    ground: Ground
     readers: Engine
     writers: Engine
 
@@ -59,6 +65,8 @@ class Backend(Protocol):
     def lock_everything(self, tx: Connection) -> None: ...
 
     def lift_limits(self, tx: Connection) -> None: ...
+
+    def timeline(self, tx: Connection) -> str: ...
 
     def heard(self, connection: Connection) -> bool: ...
 

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import AbstractContextManager
 from itertools import chain
 from typing import Protocol
@@ -34,6 +34,7 @@ class _Block:
         self.size = FIRST_BLOCK
         self.left = 0
         self.ran_dry = False
+        self.last = 0
         self._numbers: Iterator[int] = iter(())
 
     def take(self) -> int | None:
@@ -42,6 +43,7 @@ class _Block:
             self.ran_dry = True
         else:
             self.left -= 1
+            self.last = number
         return number
 
     def add(self, numbers: range) -> None:
@@ -49,6 +51,10 @@ class _Block:
         self.left += len(numbers)
         self.ran_dry = False
         self.size = max(len(numbers), min(2 * len(numbers), LARGEST_BLOCK))
+
+    def empty(self) -> None:
+        self._numbers = iter(())
+        self.left = 0
 
     @property
     def wanted(self) -> int:
@@ -71,6 +77,7 @@ class Ids:
         self._lock = threading.Lock()
         self._refill = threading.Lock()
         self._low = True  # a look at all the blocks is worth it
+        self._note: Callable[[Mapping[str, int]], None] = lambda _ends: None
         self._blocks = {table.name: _Block() for table in metadata.sorted_tables if "id" in table.c}
         del self._blocks[ALARM_IDS]
 
@@ -86,6 +93,23 @@ class Ids:
             if number is None:
                 raise IdsExhausted("no numbers left in the block", name=name)
             return number
+
+    def last(self, name: str) -> int:
+        """The last number that was handed out here; 0: none yet."""
+        with self._lock:
+            block = self._blocks.get(name)
+            return 0 if block is None else block.last
+
+    def note_blocks(self, note: Callable[[Mapping[str, int]], None]) -> None:
+        """Have the end of each new block told before a number of it is used, by name of its counter."""
+        self._note = note
+
+    def forget(self) -> None:
+        """Hand out no more of the blocks in memory: the database may not know of them."""
+        with self._lock:
+            for block in self._blocks.values():
+                block.empty()
+            self._low = True
 
     def take(self, name: str) -> int:
         """The next number of a counter, for callers outside a write transaction; a dry block is filled first.
@@ -114,6 +138,7 @@ class Ids:
             try:
                 with self._database.write() as tx:
                     ends = {name: reserve(tx, name, size) for name, size in low.items()}
+                self._note(ends)
             except BaseException:
                 self._low = True
                 raise

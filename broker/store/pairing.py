@@ -15,6 +15,7 @@ from broker.store.tables import database_identity
 from broker.store.whole_file import write_whole
 
 FILE = "identity.json"
+IDENTITY = "SELECT identity FROM database_identity"
 
 
 @dataclass(frozen=True, slots=True)

@@ -8,11 +8,15 @@ from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
 from typing import Any
 
+import psycopg
 from sqlalchemy import URL, BigInteger, Connection, bindparam, create_engine, event, text
 from sqlalchemy.dialects.postgresql import ARRAY
 from sqlalchemy.exc import InvalidatePoolError
 from sqlalchemy.pool import NullPool
 
+from broker.errors import DatabaseUnavailable
+from broker.store.ground import Ground
+from broker.store.pairing import IDENTITY
 from broker.store.reader_pool import READERS, ReaderPool, trust_new_connections
 
 STATEMENT_SECONDS = 60.0  # PostgreSQL gives up a statement after this
@@ -33,6 +37,8 @@ class PostgresBackend:
         url = url.set(drivername="postgresql+psycopg")
         host = url.host or url.query.get("host", "this machine")
         self.where: Mapping[str, object] = {"host": host, "port": url.port or POSTGRES_PORT}
+        self.identity: str | None = None
+        self.ground = Ground()
         limits = {
             "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
             "lock_timeout": f"{max(1, round(lock_seconds * 1000))}ms",
@@ -51,6 +57,8 @@ class PostgresBackend:
             hide_parameters=True,
         )
         trust_new_connections(self.readers)
+        self.address = f"{host}:{url.port or POSTGRES_PORT}/{url.database}"
+        event.listen(self.readers, "connect", self._verify)
         event.listen(self.readers, "checkout", _refuse_cut_connection)
         event.listen(self.readers, "before_cursor_execute", _take_bytes)
         # A plan made while the tables were empty is a sequential scan and stays; so the writer's plans are generic and
@@ -63,6 +71,24 @@ class PostgresBackend:
             connect_args=_postgres_arguments(url, lock_seconds, limits | planning),
             hide_parameters=True,
         )
+
+        event.listen(self.writers, "connect", self._verify)
+
+    def _verify(self, driver: Any, _record: object) -> None:
+        """The same address may lead to another database since: nothing is read or written there."""
+        if self.identity is None:
+            return
+        try:
+            found = driver.execute(IDENTITY).fetchone()
+            driver.rollback()
+        except psycopg.errors.UndefinedTable:
+            found = None
+        if found == (self.identity,):
+            self.ground.lead("")
+            return
+        driver.close()
+        self.ground.lead(self.address)
+        raise DatabaseUnavailable("another database answers at the address of ours", address=self.address)
 
     def queue(self, limit_seconds: float) -> AbstractContextManager[None]:
         return nullcontext()
@@ -86,6 +112,10 @@ class PostgresBackend:
 
     def lift_limits(self, tx: Connection) -> None:
         tx.exec_driver_sql(f"SET LOCAL statement_timeout = '{MIGRATION_SECONDS:.0f}s'")
+
+    def timeline(self, tx: Connection) -> str:
+        """Of the log that is written now; pg_control_checkpoint shows it only after the next checkpoint."""
+        return str(tx.exec_driver_sql(_TIMELINE).scalar_one())
 
     def heard(self, connection: Connection) -> bool:
         return _was_cut(connection.connection.driver_connection)
@@ -124,6 +154,9 @@ _LOCK_KEYS = text(
     " FROM unnest(:keys) AS key"
 ).bindparams(bindparam("keys", type_=ARRAY(BigInteger)))
 _LOCK_EVERYTHING = text("SELECT pg_advisory_xact_lock(:key)").bindparams(bindparam("key", type_=BigInteger))
+
+
+_TIMELINE = "SELECT left(pg_walfile_name(pg_current_wal_insert_lsn()), 8)"
 
 
 def _hash(key: str) -> int:

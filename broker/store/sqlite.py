@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
 
 from sqlalchemy import URL, Connection, create_engine, event
 from sqlalchemy.pool import NullPool
 
-from broker.errors import SettingsError
+from broker.errors import DatabaseUnavailable, SettingsError
 from broker.owner_only import make_file
+from broker.store.ground import Ground
+from broker.store.pairing import IDENTITY
 from broker.store.prepared import KEPT_STATEMENTS
 from broker.store.reader_pool import READERS, ReaderPool, trust_new_connections
 from broker.store.write_lock import WriteLock
@@ -27,27 +30,26 @@ class SqliteBackend:
     name = "sqlite"
 
     def __init__(self, path: Path, lock_seconds: float) -> None:
-        self.path = path
+        self.path = path.absolute()
         self.where: Mapping[str, object] = {"file": path}
+        self.identity: str | None = None
+        self.ground = Ground()
         self._lock = WriteLock(path.with_name("write.lock"))
+        self._lock_seconds = lock_seconds
+        self._anchor: sqlite3.Connection | None = None
+        self._seen = (0, 0)
         url = URL.create("sqlite", database=str(path))
-        arguments = {
-            "isolation_level": None,
-            "check_same_thread": False,
-            "timeout": lock_seconds,
-            "cached_statements": KEPT_STATEMENTS,
-        }
         self.readers = create_engine(
             url,
+            creator=self._connect,
             poolclass=ReaderPool,
             pool_size=READERS,
             max_overflow=0,
             pool_timeout=lock_seconds,
             pool_use_lifo=True,  # the one used last has its pages at hand
-            connect_args=arguments,
             hide_parameters=True,
         )
-        self.writers = create_engine(url, poolclass=NullPool, connect_args=arguments, hide_parameters=True)
+        self.writers = create_engine(url, creator=self._connect, poolclass=NullPool, hide_parameters=True)
         trust_new_connections(self.readers)
         event.listen(self.readers, "connect", _set_up_reader)
         event.listen(self.writers, "connect", _set_up_writer)
@@ -74,14 +76,65 @@ class SqliteBackend:
 
     def prepare(self) -> None:
         make_file(self.path)  # SQLite gives its side files the mode of this one
-        # On the driver's own connection: SQLite changes the mode only outside a transaction.
-        connection = self.writers.raw_connection()
-        try:
-            mode = connection.cursor().execute("PRAGMA journal_mode=WAL").fetchone()[0]
-        finally:
-            connection.close()
+        # Kept open: only the last connection to close removes the log, so while this one is open, nobody may.
+        self._anchor = connection = self._connect()
+        # SQLite changes the mode only outside a transaction.
+        mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
         if mode != "wal":
             raise SettingsError("this file system cannot carry SQLite's WAL mode; use a local disk", mode=mode)
+        connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # makes the log
+        self._lock.open()
+        for name in (f"{self.path}-wal", f"{self.path}-shm", str(self._lock.path)):
+            self.ground.remember(Path(name))
+
+    def _connect(self) -> sqlite3.Connection:
+        """A connection to the file that the first one opened, and to no other: SQLite would make a missing one.
+
+        raises  DatabaseUnavailable, sqlite3.Error
+        """
+        first = self._anchor is None
+        self.ground.check()
+        before = _inode(self.path)
+        connection = sqlite3.connect(
+            f"{self.path.as_uri()}?mode={'rwc' if first else 'rw'}",
+            uri=True,
+            isolation_level=None,
+            check_same_thread=False,
+            timeout=self._lock_seconds,
+            cached_statements=KEPT_STATEMENTS,
+        )
+        try:
+            if before not in (None, _inode(self.path)):
+                raise DatabaseUnavailable("the file of the database was replaced while it was opened", file=self.path)
+            self.ground.remember(self.path, self._holds)
+            self.ground.check()
+        except BaseException:
+            connection.close()
+            raise
+        return connection
+
+    def _holds(self, found: os.stat_result) -> bool:
+        """Whether the file can still be the content that we have open.
+
+        Its size and time change when the log is copied into it, once in a while. Then a fresh connection, which has
+        nothing in memory, has to find this database there. What was written over pages that the log holds too, or
+        without any change of size and time, nobody can see.
+        """
+        seen = found.st_size, found.st_mtime_ns
+        if seen == self._seen or self.identity is None:
+            return True
+        try:
+            with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=1.0)) as fresh:
+                (identity,) = fresh.execute(IDENTITY).fetchone()
+                (pages,), (size,) = (fresh.execute(f"PRAGMA {name}").fetchone() for name in ("page_count", "page_size"))
+        except sqlite3.Error as error:
+            return getattr(error, "sqlite_errorcode", 0) & 0xFF not in _NOT_THIS_DATABASE
+        except TypeError:  # no row
+            return False
+        if identity != self.identity or (found.st_size < self._seen[0] and found.st_size < pages * size):
+            return False
+        self._seen = seen
+        return True
 
     def lock_keys(self, tx: Connection, keys: Iterable[str]) -> None:
         """Nothing to do: one transaction at a time."""
@@ -92,6 +145,9 @@ class SqliteBackend:
     def lift_limits(self, tx: Connection) -> None:
         """Nothing to do: statements have no limit."""
 
+    def timeline(self, tx: Connection) -> str:
+        return ""
+
     def heard(self, connection: Connection) -> bool:
         return False
 
@@ -101,7 +157,20 @@ class SqliteBackend:
     def close(self) -> None:
         self.readers.dispose()
         self.writers.dispose()
+        anchor, self._anchor = self._anchor, None
+        if anchor is not None:
+            anchor.close()
         self._lock.close()
+
+
+_NOT_THIS_DATABASE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # the first: no such table
+
+
+def _inode(path: Path) -> int | None:
+    try:
+        return path.stat().st_ino
+    except OSError:
+        return None
 
 
 def _set_up_reader(connection: sqlite3.Connection, _record: object) -> None:

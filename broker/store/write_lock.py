@@ -21,7 +21,7 @@ class WriteLock:
     """
 
     def __init__(self, path: Path) -> None:
-        self._path = path
+        self.path = path
         self._kept: int | None = None
         self._is_held = False
 
@@ -50,18 +50,22 @@ class WriteLock:
             os.close(self._kept)
             self._kept = None
 
+    def open(self) -> None:
+        """Make the file where it is missing. raises  DatabaseUnavailable"""
+        self._open_kept()
+
     def _open_kept(self) -> int:
         """The file as it lies there: one that was deleted would be locked by us alone."""
         if self._kept is not None and not os.fstat(self._kept).st_nlink:
             self.close()
         if self._kept is None:
-            self._kept = _opened(self._path)
+            self._kept = _opened(self.path)
         return self._kept
 
     @contextmanager
     def _waited_for(self, limit_seconds: float) -> Iterator[None]:
         # Opened anew: who gave up waiting can then never let go of a lock that somebody else has taken.
-        descriptor = _opened(self._path)
+        descriptor = _opened(self.path)
         _Waiter(descriptor).result(limit_seconds)
         try:
             yield

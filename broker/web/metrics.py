@@ -118,6 +118,7 @@ class Sources:
 
     dicom, hl7       by name of the listener; None while it does not serve
     hl7_messages     by outcome
+    in_place         False while the database's files or address lead elsewhere
     log_lines_lost   of all processes
     steps, alarms    from the database: by state and whether held, and by kind; may raise DatabaseUnavailable
     """
@@ -126,6 +127,7 @@ class Sources:
     hl7: Mapping[str, Callable[[], ConnectionDoor]]
     writer: Callable[[], WriterState]
     hl7_messages: Callable[[], Mapping[str, int]]
+    in_place: Callable[[], bool]
     steps: Callable[[], Mapping[tuple[str, bool], int]]
     alarms: Callable[[], Mapping[str, int]]
     log_lines_lost: Callable[[], int]
@@ -175,6 +177,8 @@ class _Collector(Collector):
         yield from self._database()
 
     def _database(self) -> Iterator[Metric]:
+        place = {(): float(self._sources.in_place())}
+        yield _gauge("database_in_place", "0 while what is open is not what its path or address leads to", (), place)
         try:
             steps, alarms = self._sources.steps(), self._sources.alarms()
         except DatabaseUnavailable:

@@ -87,6 +87,11 @@ class Databases:
         name = make_url(url).database
         self._administer(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
 
+    def rename(self, name: str, new_name: str) -> None:
+        """Give a PostgreSQL database another name; every connection to it ends."""
+        self._administer(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
+        self._administer(f"ALTER DATABASE {name} RENAME TO {new_name}")
+
     @contextmanager
     def stopped_postgresql(self) -> Iterator[None]:
         """The server is down inside this context."""

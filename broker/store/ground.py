@@ -1,0 +1,102 @@
+"""What an open database stands on: files that must stay where they are as long as anything is promised."""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable
+from pathlib import Path
+
+import structlog
+
+from broker.errors import DatabaseUnavailable
+
+log = structlog.get_logger()
+
+Look = Callable[[os.stat_result], bool]
+"""Whether a file still holds what it should, judged by its size and time of change; True where nothing speaks against
+it."""
+
+
+class Ground:
+    """Remembers each file by device and inode, and says when its path no longer leads there.
+
+    A file that was deleted or replaced goes on taking writes through the descriptors that are open, and all of them are
+    gone when the last is closed: nothing that was written since can be promised. A file that was moved away and comes
+    back is the same one.
+    """
+
+    def __init__(self) -> None:
+        self._known: dict[str, tuple[int, int]] = {}
+        self._looks: dict[str, Look] = {}
+        self._lock = threading.Lock()
+        self._lost = ""
+        self._spoiled = ""
+        self._elsewhere = ""
+
+    def remember(self, path: Path, look: Look | None = None) -> None:
+        """From now on this very file or folder must be at the path; what was remembered of the path stays.
+
+        look    asked at each check; False: the content was replaced, and stays so until a restart
+        raises  DatabaseUnavailable when nothing is there
+        """
+        name = str(path)
+        if name in self._known:
+            return
+        try:
+            found = os.stat(name)
+        except OSError as error:
+            raise DatabaseUnavailable("a file of the database is missing", file=name, cause=error.strerror) from error
+        if look is not None:
+            self._looks[name] = look
+        self._known = {**self._known, name: (found.st_dev, found.st_ino)}
+
+    def check(self) -> None:
+        """Takes a few microseconds: it is asked before each transaction, and before each answer.
+
+        raises  DatabaseUnavailable when a remembered file is not at its path
+        """
+        lost = self._spoiled or self._missing()
+        if lost or self._lost:
+            self._note(lost)
+        if lost:
+            raise DatabaseUnavailable("what is open is no longer what is at its path", file=lost)
+
+    @property
+    def lost(self) -> str:
+        """What no longer leads to what is open, as was found last; "": all does."""
+        return self._lost or self._elsewhere
+
+    def lead(self, elsewhere: str) -> None:
+        """Where new connections lead that should lead to this database: "" to itself, else what was named instead."""
+        with self._lock:
+            before, self._elsewhere = self._elsewhere, elsewhere
+        if elsewhere and not before:
+            log.error("database.another", address=elsewhere)
+        elif before and not elsewhere:
+            log.warning("database.found_again", address=before)
+
+    def _missing(self) -> str:
+        for name, (device, inode) in self._known.items():
+            try:
+                found = os.stat(name)
+            except OSError:
+                return name
+            if found.st_ino != inode or found.st_dev != device or not found.st_nlink:
+                return name
+            look = self._looks.get(name)
+            if look is not None and not look(found):
+                self._spoiled = name
+                return name
+        return ""
+
+    def _note(self, lost: str) -> None:
+        """One line for each change of state, however many requests meet it."""
+        with self._lock:
+            if lost == self._lost:
+                return
+            before, self._lost = self._lost, lost
+        if lost:
+            log.error("database.lost", file=lost, content_replaced=bool(self._spoiled))
+        else:
+            log.warning("database.found_again", file=before)
