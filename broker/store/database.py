@@ -53,7 +53,7 @@ class Database:
         raises  DatabaseUnavailable
         """
         self.backend.ground.check()
-        with _translated(), self.backend.readers.connect() as connection:
+        with _translated(), self.backend.readers.connect() as connection, self._at_work(connection):
             yield connection
         self.backend.ground.check()
 
@@ -79,7 +79,9 @@ class Database:
         try:
             self.backend.ground.check()
             with self.backend.queue(max(0.0, give_up_at - time.monotonic())), _translated():
-                yield self._connection()
+                connection = self._connection()
+                with self._at_work(connection):
+                    yield connection
                 self._doubtful = False
             self.backend.ground.check()
         except DatabaseUnavailable:
@@ -153,18 +155,35 @@ class Database:
         self.backend.close()
 
     def _connection(self) -> Connection:
-        if self._kept is not None and self.backend.heard(self._kept) and not _alive(self._kept):
-            self._forget()
-        if self._kept is None:
-            connection = self.backend.writers.connect()
-            try:
-                if self._continuity is not None:
+        """The one that is kept, or a new one where there is none or it was cut."""
+        kept = self._kept
+        if kept is not None and self.backend.heard(kept):
+            with self._at_work(kept):
+                lives = _alive(kept)
+            if not lives:
+                self._forget()
+        return self._kept or self._made()
+
+    def _made(self) -> Connection:
+        """A new write connection; it counts only once the database was held against the marks."""
+        connection = self.backend.writers.connect()
+        try:
+            if self._continuity is not None:
+                with self._at_work(connection):
                     self._continuity.resume(self.backend, connection)
-            except BaseException:
-                connection.close()
-                raise
-            self._kept = connection
-        return self._kept
+        except BaseException:
+            connection.close()
+            raise
+        self._kept = connection
+        return connection
+
+    @contextmanager
+    def _at_work(self, connection: Connection) -> Iterator[None]:
+        begun = self.backend.begins(connection)
+        try:
+            yield
+        finally:
+            self.backend.ends(begun)
 
     def _forget(self) -> None:
         kept, self._kept = self._kept, None

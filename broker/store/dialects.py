@@ -43,6 +43,8 @@ class Backend(Protocol):
     lift_limits       for this transaction, statements may take as long as migrations do
     timeline          of the server, in a transaction: another one has another; "": the kind has none
     heard             True when a kept connection holds unread bytes of the server: most likely it was cut
+    begins, ends      a connection is at work, until what begins returned is handed to ends
+    cut_silent        called now and then: frees those who wait for a server that answers nobody
     present           False when the database is visibly gone
     close             gives back what it keeps open
     """
@@ -69,6 +71,12 @@ class Backend(Protocol):
     def timeline(self, tx: Connection) -> str: ...
 
     def heard(self, connection: Connection) -> bool: ...
+
+    def begins(self, connection: Connection) -> object: ...
+
+    def ends(self, begun: object) -> None: ...
+
+    def cut_silent(self) -> None: ...
 
     def present(self) -> bool: ...
 

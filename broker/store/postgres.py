@@ -18,6 +18,7 @@ from broker.errors import DatabaseUnavailable
 from broker.store.ground import Ground
 from broker.store.pairing import IDENTITY
 from broker.store.reader_pool import READERS, ReaderPool, trust_new_connections
+from broker.store.silence import Silence
 
 STATEMENT_SECONDS = 60.0  # PostgreSQL gives up a statement after this
 POSTGRES_PORT = 5432  # where a URL names none
@@ -39,6 +40,7 @@ class PostgresBackend:
         self.where: Mapping[str, object] = {"host": host, "port": url.port or POSTGRES_PORT}
         self.identity: str | None = None
         self.ground = Ground()
+        self._silence = Silence(dict(url.get_dialect()().create_connect_args(url)[1]))
         limits = {
             "statement_timeout": f"{STATEMENT_SECONDS:.0f}s",
             "lock_timeout": f"{max(1, round(lock_seconds * 1000))}ms",
@@ -119,6 +121,17 @@ class PostgresBackend:
 
     def heard(self, connection: Connection) -> bool:
         return _was_cut(connection.connection.driver_connection)
+
+    def begins(self, connection: Connection) -> object:
+        driver = connection.connection.driver_connection
+        self._silence.begins(driver)
+        return driver
+
+    def ends(self, begun: object) -> None:
+        self._silence.ends(begun)
+
+    def cut_silent(self) -> None:
+        self._silence.look()
 
     def present(self) -> bool:
         return True

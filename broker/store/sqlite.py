@@ -151,6 +151,16 @@ class SqliteBackend:
     def heard(self, connection: Connection) -> bool:
         return False
 
+    def begins(self, connection: Connection) -> object:
+        """Nothing to do: no peer keeps us waiting."""
+        return None
+
+    def ends(self, begun: object) -> None:
+        """Nothing to do."""
+
+    def cut_silent(self) -> None:
+        """Nothing to do."""
+
     def present(self) -> bool:
         return self.path.exists()
 

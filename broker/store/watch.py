@@ -33,6 +33,7 @@ class Watch:
 
     def start(self) -> None:
         self._thread.start()
+        threading.Thread(target=self._set_free, name="database-silence", daemon=True).start()
 
     def stop(self, grace_seconds: float) -> None:
         """What was written last is noted, if the database answers in time."""
@@ -44,6 +45,11 @@ class Watch:
         while not self._stopping.wait(self._look_seconds):
             self.look()
         self.look()
+
+    def _set_free(self) -> None:
+        """Apart from the looks, which wait for a silent server like everybody else."""
+        while not self._stopping.wait(self._look_seconds):
+            self._database.backend.cut_silent()
 
     def look(self) -> None:
         """One look; raises nothing."""

@@ -39,7 +39,13 @@ class RunningBroker:
         self.dicom_port = broker.ports["dicom"]
         self.http_port = broker.ports["http"]
         self._database = database
+        self._broker = broker
         self._alarms_before: dict[int, int] = {}
+
+    def close(self) -> None:
+        """Stop it before its context ends."""
+        self._database.close()
+        self._broker.stop()
 
     def send(self, message: bytes) -> Answer:
         """Send one message on a connection of its own."""

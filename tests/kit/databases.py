@@ -92,6 +92,31 @@ class Databases:
         self._administer(f"SELECT pg_terminate_backend(pid, 5000) FROM pg_stat_activity WHERE datname = '{name}'")
         self._administer(f"ALTER DATABASE {name} RENAME TO {new_name}")
 
+    def copy(self, url: str) -> str:
+        """URL of a copy of a PostgreSQL database; its connections are cut meanwhile. Drop it with `drop`."""
+        name, copy = make_url(url).database, self._next_name()
+        self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        try:
+            self.cut_connections(url)
+            self._administer(f"CREATE DATABASE {copy} TEMPLATE {name}")
+        finally:
+            self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+        return self._url(copy)
+
+    def exchange(self, one: str, other: str) -> None:
+        """Let two PostgreSQL databases change their names, whoever is connected."""
+        names = [str(make_url(url).database) for url in (one, other)]
+        for name in names:
+            self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS false")
+        self.rename(names[0], "meanwhile")
+        self.rename(names[1], names[0])
+        self.rename("meanwhile", names[1])
+        for name in names:
+            self._administer(f"ALTER DATABASE {name} ALLOW_CONNECTIONS true")
+
+    def drop(self, url: str) -> None:
+        self._administer(f"DROP DATABASE {make_url(url).database} WITH (FORCE)")
+
     @contextmanager
     def stopped_postgresql(self) -> Iterator[None]:
         """The server is down inside this context."""
