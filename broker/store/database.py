@@ -52,7 +52,7 @@ class Database:
 
         raises  DatabaseUnavailable
         """
-        self.backend.ground.check()
+        self._require()
         with _translated(), self.backend.readers.connect() as connection, self._at_work(connection):
             yield connection
         self.backend.ground.check()
@@ -77,7 +77,7 @@ class Database:
         if not self._turn.acquire(timeout=limit):
             raise DatabaseUnavailable("the write connection is in use for too long", limit_seconds=limit)
         try:
-            self.backend.ground.check()
+            self._require()
             with self.backend.queue(max(0.0, give_up_at - time.monotonic())), _translated():
                 connection = self._connection()
                 with self._at_work(connection):
@@ -137,7 +137,7 @@ class Database:
     def stands_on(self, *paths: Path) -> None:
         """These files and folders have to stay where they are, too. raises  DatabaseUnavailable when one is missing"""
         for path in paths:
-            self.backend.ground.remember(path)
+            self.backend.ground.remember(path.absolute())
 
     @property
     def lost(self) -> str:
@@ -153,6 +153,11 @@ class Database:
             if mine:
                 self._turn.release()
         self.backend.close()
+
+    def _require(self) -> None:
+        """What is known to be lost is not worked on; whether it is back is looked at. raises  DatabaseUnavailable"""
+        if self.backend.ground.lost:
+            self.backend.ground.check()
 
     def _connection(self) -> Connection:
         """The one that is kept, or a new one where there is none or it was cut."""

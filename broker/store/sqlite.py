@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import sqlite3
+import time
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import AbstractContextManager, closing, contextmanager
 from pathlib import Path
@@ -19,6 +20,7 @@ from broker.store.prepared import KEPT_STATEMENTS
 from broker.store.reader_pool import READERS, ReaderPool, trust_new_connections
 from broker.store.write_lock import WriteLock
 
+LOOK_SECONDS = 1.0  # between two looks at what is in the file
 WAL_BYTES = 64 * 1024 * 1024  # SQLite cuts its log back to this
 WRITER_CACHE_KIB = 32 * 1024
 READER_CACHE_KIB = 16 * 1024  # a worklist of thousands of steps, read again and again; few readers are busy at once
@@ -38,6 +40,7 @@ class SqliteBackend:
         self._lock_seconds = lock_seconds
         self._anchor: sqlite3.Connection | None = None
         self._seen = (0, 0)
+        self._looked_at = -LOOK_SECONDS
         url = URL.create("sqlite", database=str(path))
         self.readers = create_engine(
             url,
@@ -117,12 +120,19 @@ class SqliteBackend:
         """Whether the file can still be the content that we have open.
 
         Its size and time change when the log is copied into it, once in a while. Then a fresh connection, which has
-        nothing in memory, has to find this database there. What was written over pages that the log holds too, or
-        without any change of size and time, nobody can see.
+        nothing in memory, has to find this database there; at most once a second, unless the file became shorter.
+        What was written over pages that the log holds too, or without any change of size and time, nobody can see.
         """
         seen = found.st_size, found.st_mtime_ns
-        if seen == self._seen or self.identity is None:
+        if seen == self._seen:
             return True
+        if self.identity is None:  # while it is opened
+            self._seen = seen
+            return True
+        now = time.monotonic()
+        if found.st_size >= self._seen[0] and now < self._looked_at + LOOK_SECONDS:
+            return True
+        self._looked_at = now
         try:
             with closing(sqlite3.connect(f"{self.path.as_uri()}?mode=ro", uri=True, timeout=1.0)) as fresh:
                 (identity,) = fresh.execute(IDENTITY).fetchone()

@@ -130,7 +130,7 @@ def test_nothing_is_promised_any_more(ground: Ground, harm: Callable[[Ground], N
     assert ground.answers() == REFUSED
     status, parts = ground.ready()
     assert (status, parts["database"]) == (503, False)
-    assert ground.metric("database_in_place") == 0
+    wait_for(lambda: ground.metric("database_in_place") == 0)
     assert ground.answers() == REFUSED
     if isinstance(ground.broker, ServedBroker):
         told = [(line.get("process"), line["level"]) for line in ground.broker.logged("database.lost")]
