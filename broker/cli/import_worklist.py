@@ -23,6 +23,7 @@ from broker.owner_only import private_umask
 from broker.settings import Settings
 from broker.site.profile import load
 from broker.store.database import Database, open_database
+from broker.store.marks import Marks
 from broker.store.pairing import paired_database
 from broker.workflow.import_folder import ImportOrder, ImportReport, files_in, import_folder
 
@@ -53,6 +54,9 @@ def import_worklist(
     order = ImportOrder(folder, files_in(folder), site.sender(application, facility), dry_run)
     try:
         with _database(settings, dry_run) as database, _progress(len(order.files)) as read:
+            if not dry_run and settings.data.is_dir():
+                # Numbers that are given here must not be given again after a restore, either.
+                database.keep_marks(Marks(settings.data, "import"), SystemClock())
             import_folder(database, site, SystemClock(), order, report, read)
     finally:
         report.files.sort(key=lambda file: file.name)
