@@ -157,18 +157,18 @@ class Broker:
             self.warnings.append(f"ports.json cannot be written: {error.strerror}")
 
     def _open_database(self) -> Database:
-        settings = self.settings
+        settings, paired = self.settings, paired_database(self.settings.data)
         database = open_database(
             settings.database,
             settings.data,
             migrate=settings.migrate,
             lock_seconds=settings.lock_seconds,
-            identity=paired_database(settings.data),
+            identity=paired,
         )
         self._undo.callback(_within, CUT_SECONDS, database.close)
         self.pairing = pair_folder(database, settings.data)
         database.stands_on(settings.data / LOCK)
-        database.keep_marks(Marks(settings.data), self.clock)
+        database.keep_marks(Marks(settings.data), self.clock, expected=paired is not None)
         watch = Watch(database)
         watch.start()
         self._undo.callback(watch.stop, CUT_SECONDS)

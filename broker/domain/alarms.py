@@ -86,6 +86,13 @@ KINDS: Mapping[str, AlarmKind] = {
         "broker last wrote is there.",
         "check that it was meant to happen, and that the former server can no longer be written",
     ),
+    "marks-lost": AlarmKind(
+        "The data folder's file of what was handed out and written (marks.json) was missing or damaged. It was made "
+        "again. Were an older copy of the database restored at the same time, nobody would see it, and numbers would "
+        "be given twice.",
+        "find out what became of the file; if the database was restored too, let the senders repeat their messages of "
+        "that time, and compare the accession numbers of new orders with those of before",
+    ),
     "database-lost": AlarmKind(
         "A file or folder of the database was moved, deleted or replaced while the broker served. Until it was there "
         "again, or the broker was started again, nothing was taken or answered.",

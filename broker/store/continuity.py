@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import structlog
@@ -44,32 +44,39 @@ class Gap:
 class Continuity:
     """Compares, mends and tells, for one process."""
 
-    def __init__(self, marks: Marks, ids: Ids, identity: str, clock: Clock) -> None:
+    def __init__(self, marks: Marks, ids: Ids, identity: str, clock: Clock, *, expected: bool = False) -> None:
+        """expected: the folder has been paired before, so that there should be marks"""
         self.marks = marks
         self._ids = ids
         self._identity = identity
         self._clock = clock
         self._told_of_marks = False
+        self._expected = expected
         self._noted: dict[str, int] = {}
+        self._ends: dict[str, int] = {}
 
     def resume(self, backend: Backend, connection: Connection) -> None:
         """Hold a database that may be another copy against the marks, in transactions of its own.
 
         Where counters or rows are behind, numbers go on after the marks, and an alarm names the gap, once for all
-        processes. Blocks in memory are dropped then, and after a failover.
+        processes. Blocks in memory are dropped: brokers with other folders may have moved an older copy past our marks
+        already, and have been given the same numbers.
         """
         timeline = _timeline(backend, connection)
-        with self._told(), self.marks.held():
+        with self._alone() as is_alone:
             seen = self._own(self.marks.read())
             with backend.transaction(connection):
                 gap = find_gap(connection, seen)
                 _move_past(connection, gap.behind)
-                alarms = [*_of_gap(connection, gap), *_of_marks(seen, timeline)]
-                if alarms:
-                    self._ids.forget()
-                    raise_alarms(connection, alarms, self._clock.now())
+                self._ids.forget()
+                alarms = [*_of_gap(connection, gap), *_of_marks(seen, timeline), *self._of_unread(seen)]
+                raise_alarms(connection, alarms, self._clock.now())
             # Only now: what a failed commit took back is found once more.
-            self.marks.write(replace(seen, timeline=timeline or seen.timeline, lost="", rows=_without(seen, gap)))
+            if is_alone:
+                with self._told():
+                    rows = _without(seen, gap)
+                    self.marks.write(replace(seen, timeline=timeline or seen.timeline, lost="", rows=rows))
+                    self._expected = True
         for alarm in alarms:
             log.error("database.discontinuity", kind=alarm.kind, subject=alarm.subject, detail=alarm.detail)
 
@@ -84,29 +91,46 @@ class Continuity:
     def note_counters(self, ends: Mapping[str, int]) -> None:
         """Before the numbers below these ends are used."""
         with self._told():
-            self.marks.raise_counters(ends)
+            self.marks.change(lambda seen: self._own(seen).raised(ends))
 
     def note_lost(self, path: str) -> bool:
         """Leave it for an alarm to tell; False when that is not possible now."""
         with self._told():
-            self.marks.note_lost(path)
+            self.marks.change(lambda seen: replace(self._own(seen), lost=path))
             return True
         return False
 
     def note_rows(self, tx: Connection) -> None:
-        """The newest rows that this process wrote, as the database has them."""
+        """The newest rows that this process wrote, and how far all brokers' numbers are, as the database has them."""
         given = {table: self._ids.last(table.name) for table in MARKED}
         rows = {table.name: row for table, number in given.items() if number and (row := _newest(tx, table, number))}
-        if rows:
+        ends = _counters(tx)
+        if rows or ends != self._ends:
             with self._told():
-                self.marks.note_rows(rows)
+                self.marks.change(lambda seen: self._own(seen).with_rows(self.marks.process, rows).raised(ends))
+                self._ends = ends
         self._noted = {table.name: number for table, number in given.items()}
+
+    @contextmanager
+    def _alone(self) -> Iterator[bool]:
+        """Alone with the marks. False where they cannot be locked, which stops nobody: numbers go on all the same."""
+        with ExitStack() as held:
+            is_alone = False
+            with self._told():
+                held.enter_context(self.marks.held())
+                is_alone = True
+            yield is_alone
+
+    def _of_unread(self, seen: Seen) -> Iterator[Alarm]:
+        """Marks that were there and are no more: a copy that was restored meanwhile would go unseen."""
+        if seen.unread == "damaged" or (seen.unread and self._expected):
+            yield Alarm("marks-lost", str(self.marks.file)[-200:], detail=f"the file was {seen.unread}")
 
     def _own(self, seen: Seen) -> Seen:
         """Of another database, which this folder belonged to before, only the counters count: its files are here."""
         if seen.database == self._identity:
             return seen
-        return Seen(database=self._identity, counters=seen.counters)
+        return Seen(database=self._identity, counters=seen.counters, unread=seen.unread)
 
     @contextmanager
     def _told(self) -> Iterator[None]:
@@ -127,9 +151,13 @@ def find_gap(tx: Connection, seen: Seen) -> Gap:
         marked = [row for row in seen.rows.get(table.name, {}).values() if not _is_there(tx, table, row)]
         if marked:
             missing[table.name] = max(marked, key=lambda row: row[1])
-    found = {row.name: row.next for row in tx.execute(select(id_blocks.c.name, id_blocks.c.next))}
+    found = _counters(tx)
     behind = {name: mark for name, mark in seen.counters.items() if found.get(name, 1) < mark}
     return Gap(missing, behind)
+
+
+def _counters(tx: Connection) -> dict[str, int]:
+    return {row.name: row.next for row in tx.execute(select(id_blocks.c.name, id_blocks.c.next))}
 
 
 def _instant(table: Table) -> ColumnElement[str]:

@@ -109,12 +109,13 @@ class Database:
             return False
         return not self.lost and self.backend.present()
 
-    def keep_marks(self, marks: Marks, clock: Clock) -> None:
+    def keep_marks(self, marks: Marks, clock: Clock, *, expected: bool = False) -> None:
         """From now on tell the data folder what is handed out and written, and hold each new connection against it.
 
-        raises  DatabaseUnavailable
+        expected  the folder has been paired before: an alarm tells where there are no marks
+        raises    DatabaseUnavailable
         """
-        continuity = Continuity(marks, self.ids, self.identity, clock)
+        continuity = Continuity(marks, self.ids, self.identity, clock, expected=expected)
         self.ids.note_blocks(continuity.note_counters)
         self._continuity = continuity
         self.resume()

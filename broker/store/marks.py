@@ -9,16 +9,19 @@ import fcntl
 import json
 import os
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from broker.store.whole_file import write_whole
+from broker.store.whole_file import read_whole, write_whole
 
 FILE, LOCK = "marks.json", "marks.lock"
 WAIT_SECONDS, RETRY_SECONDS = 2.0, 0.002
+
+HIGHEST = 10**12
+"""No broker hands out so many numbers: a mark above is damage, and names made from it would not fit their fields."""
 
 Row = tuple[int, str]
 """Number of a row and its instant, as both stand in the database."""
@@ -33,6 +36,7 @@ class Seen:
     rows      by table and process: the newest row that the process wrote and found there
     timeline  of a PostgreSQL server; "": none
     lost      a path that led elsewhere while the broker served, and of which no alarm tells yet; "": none
+    unread    why it says nothing: "missing" or "damaged"; "": it was read
     """
 
     database: str = ""
@@ -40,10 +44,11 @@ class Seen:
     rows: Mapping[str, Mapping[str, Row]] = field(default_factory=dict)
     timeline: str = ""
     lost: str = ""
+    unread: str = ""
 
     def raised(self, ends: Mapping[str, int]) -> Seen:
         """With these counters, where they are higher."""
-        higher = {name: max(end, self.counters.get(name, 0)) for name, end in ends.items()}
+        higher = {name: max(end, self.counters.get(name, 0)) for name, end in ends.items() if end < HIGHEST}
         return replace(self, counters={**self.counters, **higher})
 
     def with_rows(self, process: str, rows: Mapping[str, Row]) -> Seen:
@@ -56,16 +61,18 @@ class Marks:
     """The marks of one data folder. process: "0" is the main one, the others are numbered."""
 
     def __init__(self, data: Path, process: str = "0") -> None:
-        self._file = data / FILE
+        self.file = data / FILE
         self._lock = data / LOCK
         self.process = process
 
     def read(self) -> Seen:
         """Nothing where the file is missing or damaged: marks only add to what the database says itself."""
         try:
-            return _seen(json.loads(self._file.read_text("utf-8")))
-        except (OSError, ValueError, KeyError, TypeError, AttributeError):
-            return Seen()
+            return _seen(json.loads(read_whole(self.file)))
+        except FileNotFoundError:
+            return Seen(unread="missing")
+        except (OSError, ValueError, KeyError, TypeError, AttributeError, OverflowError, RecursionError):
+            return Seen(unread="damaged")
 
     @contextmanager
     def held(self) -> Iterator[None]:
@@ -80,22 +87,12 @@ class Marks:
     def write(self, seen: Seen) -> None:
         """While held; on disk when it returns. raises  OSError"""
         shown = {name: getattr(seen, name) for name in ("database", "counters", "rows", "timeline", "lost")}
-        write_whole(self._file, json.dumps(shown).encode() + b"\n")
+        write_whole(self.file, json.dumps(shown).encode() + b"\n")
 
-    def raise_counters(self, ends: Mapping[str, int]) -> None:
-        """On disk when it returns: numbers below these ends may then be used. raises  OSError"""
+    def change(self, change: Callable[[Seen], Seen]) -> None:
+        """On disk when it returns. raises  OSError"""
         with self.held():
-            self.write(self.read().raised(ends))
-
-    def note_rows(self, rows: Mapping[str, Row]) -> None:
-        """Rows that this process wrote. raises  OSError"""
-        with self.held():
-            self.write(self.read().with_rows(self.process, rows))
-
-    def note_lost(self, path: str) -> None:
-        """To be told by an alarm once there is a database again, perhaps after a restart. raises  OSError"""
-        with self.held():
-            self.write(replace(self.read(), lost=path))
+            self.write(change(self.read()))
 
 
 def _take(descriptor: int) -> None:
@@ -113,11 +110,19 @@ def _take(descriptor: int) -> None:
 def _seen(said: Mapping[str, Any]) -> Seen:
     return Seen(
         database=str(said["database"]),
-        counters={str(name): int(end) for name, end in said["counters"].items()},
+        counters={str(name): _number(end) for name, end in said["counters"].items()},
         rows={
-            str(table): {str(process): (int(number), str(at)) for process, (number, at) in rows.items()}
+            str(table): {str(process): (_number(number), str(at)) for process, (number, at) in rows.items()}
             for table, rows in said["rows"].items()
         },
         timeline=str(said["timeline"]),
         lost=str(said["lost"]),
     )
+
+
+def _number(said: Any) -> int:
+    """raises  ValueError, TypeError, OverflowError for what no broker writes"""
+    number = int(said)
+    if not 0 < number < HIGHEST:
+        raise ValueError("a mark is out of range")
+    return number

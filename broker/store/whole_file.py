@@ -2,8 +2,25 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 from pathlib import Path
+
+MOST_BYTES = 1 << 20
+"""Of a small file: what is longer is none of ours."""
+
+
+def read_whole(path: Path) -> str:
+    """The text of a small file; what is no regular file is not waited for, as a pipe would have it.
+
+    raises  OSError, UnicodeDecodeError
+    """
+    descriptor = os.open(path, os.O_RDONLY | os.O_CLOEXEC | os.O_NONBLOCK)
+    with open(descriptor, "rb") as stream:
+        if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+            raise OSError(errno.EINVAL, "it is no regular file", str(path))
+        return stream.read(MOST_BYTES).decode("utf-8")
 
 
 def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:

@@ -302,3 +302,31 @@ def test_another_database_copied_onto_the_file_in_place_is_seen(site: Site, tmp_
 
     with pytest.raises(DatabaseUnavailable):
         broker.check()
+
+
+def test_a_block_in_memory_is_dropped_although_another_broker_moved_the_copy_past_its_end(site: Site) -> None:
+    one, other = site.broker("one"), site.broker("other")
+    one.ids.take("messages")
+    before = counters(one)
+    held = other.ids.take("messages")
+    restore(one, [], before)
+
+    given = [one.ids.take("messages") for _ in range(300)]
+    other.resume()
+    later = other.ids.take("messages")
+
+    assert held in given
+    assert later not in given
+
+
+def test_numbers_that_other_brokers_took_are_marked_too(site: Site) -> None:
+    one, other = site.broker("one"), site.broker("other")
+    take_messages(one, 1)
+    before = counters(one)
+    taken = take_messages(other, 40)
+    take_messages(one, 1)
+    restore(one, taken, before)
+
+    again = site.broker("one")
+
+    assert again.ids.take("messages") > max(taken)
