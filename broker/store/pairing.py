@@ -12,9 +12,10 @@ from sqlalchemy import Connection, select, text
 
 from broker.errors import SettingsError
 from broker.store.tables import database_identity
-from broker.store.whole_file import write_whole
+from broker.store.whole_file import read_whole, write_whole
 
 FILE = "identity.json"
+STORE_PREFIX = "files:"
 IDENTITY = "SELECT identity FROM database_identity"
 
 
@@ -32,7 +33,14 @@ class Pairing:
     @property
     def store(self) -> str:
         """How rows name this folder when they say where an object is."""
-        return f"files:{UUID(self.folder).hex}"
+        return f"{STORE_PREFIX}{UUID(self.folder).hex}"
+
+
+def folder_of(store: str) -> str | None:
+    """The identity of the folder that rows name so; None for rows of versions that knew one folder only."""
+    if not store.startswith(STORE_PREFIX):
+        return None
+    return str(UUID(store.removeprefix(STORE_PREFIX)))
 
 
 def read_pairing(data: Path) -> Pairing | None:
@@ -41,11 +49,11 @@ def read_pairing(data: Path) -> Pairing | None:
     raises  SettingsError when the file cannot be read
     """
     try:
-        said = json.loads((data / FILE).read_text("utf-8"))
+        said = json.loads(read_whole(data / FILE))
         return Pairing(str(UUID(said["folder"])), str(UUID(said["database"])))
     except FileNotFoundError:
         return None
-    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError) as error:
         reason = error.strerror if isinstance(error, OSError) else "it does not name two UUIDs"
         raise SettingsError(
             "the identity of the data folder cannot be read",

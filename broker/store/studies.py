@@ -167,11 +167,20 @@ def _told_series(dialect: str) -> Select[Any]:
     )
 
 
-def known_uids(tx: Connection, numbers: Iterable[int]) -> dict[int, tuple[str, str]]:
-    """Path and SOP Instance UID of those of the objects that have a row."""
+@dataclass(frozen=True, slots=True)
+class KnownObject:
+    """Where a stored object is, and its SOP Instance UID."""
+
+    store: str
+    path: str
+    uid: str
+
+
+def known_objects(tx: Connection, numbers: Iterable[int]) -> dict[int, KnownObject]:
+    """Those of the objects that have a row."""
     of = instances.c
-    query = select(of.id, of.path, of.sop_instance_uid).where(is_any(tx.dialect.name, of.id, "ids"))
-    return {number: (path, uid) for number, path, uid in tx.execute(query, {"ids": many(tx, numbers)})}
+    query = select(of.id, of.store, of.path, of.sop_instance_uid).where(is_any(tx.dialect.name, of.id, "ids"))
+    return {row[0]: KnownObject(*row[1:]) for row in tx.execute(query, {"ids": many(tx, numbers)})}
 
 
 def add_studies(tx: Connection, new: Sequence[NewStudy]) -> None:
