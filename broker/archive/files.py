@@ -18,7 +18,7 @@ from itertools import count
 from pathlib import Path
 from typing import BinaryIO
 
-from broker.archive.part10 import FileMeta, head_of, is_whole, read_head
+from broker.archive.part10 import FileMeta, head_of, is_whole, open_object, read_head
 from broker.errors import BrokerError, StorageFull, UnreadableDataset
 
 CHUNK_BYTES = 1 << 20
@@ -133,7 +133,7 @@ class ObjectFiles:
     def clear_parts(self) -> tuple[int, int]:
         """Remove what was not finished. The caller holds the data folder, so nobody writes meanwhile.
 
-        returns  how many were removed, and the highest number of the whole files, 0 without any
+        returns  how many were removed, and the highest number of the whole files that we named, 0 without any
         """
         parts = highest = 0
         for folder, _, names in os.walk(self._data / FOLDER):
@@ -142,17 +142,18 @@ class ObjectFiles:
                     continue
                 if match[2]:
                     parts += _unlink(Path(folder, name))
-                else:
-                    highest = max(highest, int(match[1]))
+                elif (number := int(match[1])) < FOREIGN:
+                    highest = max(highest, number)
         return parts, highest
 
     def whole(self, below: int) -> Iterator[dict[int, str]]:
-        """Paths of the whole files with a lower number than `below`, by number, some at a time, folder by folder."""
+        """Paths of the whole files with a lower number than `below`, or one that we never give, by number, some at a
+        time, folder by folder."""
         for folder, folders, names in os.walk(self._data / FOLDER):
             folders.sort()
             relative = Path(folder).relative_to(self._data).as_posix()
             all_of_them = (int(match[1]) for match in map(_OURS.fullmatch, names) if match and not match[2])
-            numbers = sorted(number for number in all_of_them if number < below)
+            numbers = sorted(number for number in all_of_them if number < below or number >= FOREIGN)
             for at in range(0, len(numbers), AT_ONCE):
                 yield {number: f"{relative}/{number}.dcm" for number in numbers[at : at + AT_ONCE]}
 
@@ -165,7 +166,7 @@ class ObjectFiles:
         meta, offset = read_head(file)
         if not is_whole(file, offset, meta.transfer_syntax_uid):
             raise UnreadableDataset("the file is cut short")
-        with file.open("rb", buffering=0) as stream:
+        with open_object(file) as stream:
             kept = os.fstat(stream.fileno())
             stream.seek(offset)
             digest = sha256()
@@ -215,7 +216,7 @@ def _names(wanted: str) -> Iterator[str]:
 
 def _same(one: tuple[Path, int], other: tuple[Path, int]) -> bool:
     """Files and where to begin in them."""
-    with one[0].open("rb", buffering=0) as first, other[0].open("rb", buffering=0) as second:
+    with open_object(one[0]) as first, open_object(other[0]) as second:
         first.seek(one[1])
         second.seek(other[1])
         while True:
@@ -227,7 +228,9 @@ def _same(one: tuple[Path, int], other: tuple[Path, int]) -> bool:
 
 
 _OURS = re.compile(r"([1-9][0-9]{0,14})\.dcm(\.part)?")
-"""Names that we give; any other file in the folder is left alone. Numbers leave room to count on above them."""
+"""Names that we give; any other file in the folder is left alone."""
+FOREIGN = 10**12
+"""Numbers from here on are never given: somebody else named the file so. Counting on above them would leave no room."""
 
 
 def _no_room(error: OSError, path: str) -> StorageFull:

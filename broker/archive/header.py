@@ -8,6 +8,7 @@ from typing import BinaryIO
 
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
+from broker.archive.part10 import open_object
 from broker.dataset.attributes import MOST_VALUE_BYTES, Attribute, Attributes, attribute
 from broker.dataset.forward import Bounds, DeflatedSource, ForwardReader, PlainSource, Source, Wanted
 from broker.dataset.reading import SPECIFIC_CHARACTER_SET
@@ -91,10 +92,10 @@ class ObjectHeader:
 def read_header(file: Path, offset: int, transfer_syntax_uid: str) -> ObjectHeader:
     """Read the header of the dataset that begins at `offset` of a file.
 
-    raises  UnreadableDataset when the bytes are no dataset in that transfer syntax, or its header has no end
+    raises  UnreadableDataset when the bytes are no dataset in that transfer syntax, or its header has no end; OSError
     """
     # Unbuffered: the reader has a window of its own.
-    with file.open("rb", buffering=0) as stream:
+    with open_object(file) as stream:
         stream.seek(offset)
         return _header(parse(stream, transfer_syntax_uid, MOST_HEADER_BYTES))
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import errno
 import os
+import stat
 import zlib
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Literal
+from typing import BinaryIO, Literal
 
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
@@ -65,12 +67,24 @@ def head_of(meta: FileMeta) -> bytes:
     return out.getvalue()
 
 
+def open_object(file: Path) -> BinaryIO:
+    """Open an object file, unbuffered: never a link, which leads out of the folder, nor a pipe, which keeps us waiting.
+
+    raises  OSError
+    """
+    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC | os.O_NOFOLLOW | os.O_NONBLOCK)
+    if not stat.S_ISREG(os.fstat(descriptor).st_mode):
+        os.close(descriptor)
+        raise OSError(errno.EINVAL, "it is no regular file")
+    return open(descriptor, "rb", buffering=0)
+
+
 def read_head(file: Path) -> tuple[FileMeta, int]:
     """What a file says of its dataset, and where that begins.
 
     raises  UnreadableDataset when it is not a Part 10 file; OSError
     """
-    with file.open("rb") as stream:
+    with open_object(file) as stream:
         start = stream.read(144)
         length = int.from_bytes(start[140:], "little")
         if start[128:140] != PREFIX or len(start) < 144 or length > MOST_META_BYTES:
@@ -106,13 +120,11 @@ def is_whole(file: Path, offset: int, transfer_syntax_uid: str) -> bool:
 
     Values are stepped over, not read; the time grows with the number of elements. raises OSError
     """
-    descriptor = os.open(file, os.O_RDONLY | os.O_CLOEXEC)
-    try:
+    with open_object(file) as stream:
         if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
-            return _stream_ends(descriptor, offset)
-        return _elements_end(descriptor, offset, "big" if transfer_syntax_uid == ExplicitVRBigEndian else "little")
-    finally:
-        os.close(descriptor)
+            return _stream_ends(stream.fileno(), offset)
+        order: Order = "big" if transfer_syntax_uid == ExplicitVRBigEndian else "little"
+        return _elements_end(stream.fileno(), offset, order)
 
 
 def _elements_end(descriptor: int, at: int, order: Order) -> bool:

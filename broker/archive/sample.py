@@ -8,9 +8,8 @@ from dataclasses import dataclass
 from itertools import islice
 from pathlib import Path
 
-from pydicom.filereader import read_file_meta_info
-
 from broker.archive.files import FOLDER
+from broker.archive.part10 import read_head
 
 MOST_DAYS, MOST_OF_A_DAY = 32, 8
 
@@ -52,7 +51,7 @@ def _readable(data: Path, day: Path) -> Iterator[SampleFile]:
     for name in names:
         file = day / name
         try:
-            uid = str(read_file_meta_info(file).MediaStorageSOPInstanceUID)
+            uid = read_head(file)[0].sop_instance_uid
             yield SampleFile(int(name.removesuffix(".dcm")), file.relative_to(data).as_posix(), uid)
         except Exception:  # noqa: S112 - not a file of ours, or damaged: it says nothing about whose folder this is
             continue

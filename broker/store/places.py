@@ -10,6 +10,7 @@ from typing import Any
 from sqlalchemy import Connection, Select, select, text
 
 from broker.store.one_of import is_any, many
+from broker.store.studies import Place
 from broker.store.tables import instance_conflicts, instances, series, studies
 
 TABLES = (instances, instance_conflicts)
@@ -28,14 +29,15 @@ class StoredObject:
     order_id: int | None
 
 
-def paths_of(tx: Connection, numbers: Iterable[int]) -> dict[int, set[str]]:
-    """The files that rows with these numbers name, as stored objects or kept aside; two statements."""
-    found: dict[int, set[str]] = defaultdict(set)
+def places_of(tx: Connection, numbers: Iterable[int]) -> dict[int, list[tuple[str, Place]]]:
+    """What rows with these numbers name, as stored objects or kept aside: digest and place; two statements."""
+    found: dict[int, list[tuple[str, Place]]] = defaultdict(list)
     wanted = many(tx, numbers)
     for table in TABLES:
-        query = select(table.c.id, table.c.path).where(is_any(tx.dialect.name, table.c.id, "ids"))
-        for number, path in tx.execute(query, {"ids": wanted}):
-            found[number].add(path)
+        of = table.c
+        query = select(of.id, of.digest, of.store, of.path, of.offset, of.length)
+        for number, digest, *place in tx.execute(query.where(is_any(tx.dialect.name, of.id, "ids")), {"ids": wanted}):
+            found[number].append((digest, Place(*place)))
     return found
 
 

@@ -26,7 +26,8 @@ from broker.domain.order import Alarm
 from broker.errors import Busy, DatabaseUnavailable, Stopping, UnreadableDataset
 from broker.store.alarms import raise_alarms
 from broker.store.database import Database
-from broker.store.places import pass_number, paths_of
+from broker.store.places import pass_number, places_of
+from broker.store.studies import Place
 from broker.store.writer import Verb, Writer
 from broker.workflow.missing_objects import find_missing, raise_missing
 from broker.workflow.store_instance import StoreAnswer, StoreInstance
@@ -44,6 +45,8 @@ WAIT_SECONDS = 30.0
 RETRY_SECONDS = 1.0
 """Pause after the database or the writer had no time for us."""
 
+Rows = Sequence[tuple[str, Place]]
+"""Digest and place of each."""
 Result = TypeVar("Result")
 
 
@@ -135,21 +138,27 @@ class Recovery:
     def _look_at(self, paths: Mapping[int, str]) -> None:
         known = self._patiently(lambda: self._known(paths))
         self.counts.looked_at += len(paths)
-        lost = iter([(number, path) for number, path in paths.items() if path not in known.get(number, ())])
+        found = ((number, path, known.get(number, ())) for number, path in paths.items())
+        lost = (one for one in found if not self._has_row(one[1], one[2]))
         while some := list(islice(lost, BATCH_FILES)):
-            requests = [self._request(number, path, number in known) for number, path in some]
+            requests = [self._request(*one) for one in some]
             self._recover([request for request in requests if request is not None])
             self._rest()
         self._rest()
 
-    def _known(self, paths: Mapping[int, str]) -> dict[int, set[str]]:
+    def _known(self, paths: Mapping[int, str]) -> dict[int, Rows]:
         with self.database.read() as tx:
-            return paths_of(tx, paths)
+            return dict(places_of(tx, paths))
 
-    def _request(self, number: int, path: str, is_taken: bool) -> StoreInstance | None:
+    def _has_row(self, path: str, rows: Rows) -> bool:
+        """Another folder on the same database may have a file at the same path."""
+        return any(place.path == path and self.files.is_here(place.store) for _, place in rows)
+
+    def _request(self, number: int, path: str, rows: Rows) -> StoreInstance | None:
         """What is to be done for a file; None when it cannot be taken in, which has then been told.
 
-        is_taken  its number is that of a row about another file
+        rows  that have its number, and are about other files, or about this one in a folder by another name: that is
+              how they were written when the folder had an identity that was lost
         """
         try:
             found = self.files.look(number, path)
@@ -158,7 +167,8 @@ class Recovery:
             check_header(header, found.meta)
             if not is_uid(found.meta.sop_instance_uid) or not is_uid(found.meta.sop_class_uid):
                 raise UnreadableDataset("a UID is wrong")
-            if is_taken:
+            ours = next((place for digest, place in rows if (digest, place.path) == (found.written.digest, path)), None)
+            if rows and ours is None:
                 found = self._renumbered(found)
         except UnreadableDataset as error:
             self._set_aside(path, error.text)
@@ -169,7 +179,7 @@ class Recovery:
         self._rest()
         now = self.clock.now()
         request = request_of(header, found.meta, found.written, self.files.store, min(found.kept_at, now))
-        return replace(request, recovered_at=now)
+        return replace(request, recovered_at=now, instead_of=ours)
 
     def _renumbered(self, found: FoundObject) -> FoundObject:
         number = self._patiently(lambda: self.database.ids.take("instances"))

@@ -281,7 +281,7 @@ def _again(draft: InstanceDraft, request: StoreInstance, held: KnownInstance) ->
 
 def _equal(draft: InstanceDraft, request: StoreInstance, held: KnownInstance, place: Place, kept: Kept) -> Decision:
     """The same bytes have a row. Where it names this very file, an earlier commit of the request was taken for lost."""
-    if place.path == request.place.path:
+    if (place.store, place.path) == (request.place.store, request.place.path):
         return Decision(None, StoreAnswer(Kept.STORED if kept is Kept.REPEATED else kept, True))
     if place != request.instead_of:
         return Decision(None, StoreAnswer(kept, False, held=place))
