@@ -165,7 +165,7 @@ class Intake:
             self.doubtful.append(request)
         elif (error := settled.exception()) is not None:
             self._undo(error, request)
-        elif self._is_spare(settled.result()):
+        elif self._is_spare(request, settled.result()):
             self.files.remove(request.place.path)
         elif not settled.result().uses_file:
             self.doubtful.append(replace(request, instead_of=settled.result().held))
@@ -185,7 +185,7 @@ class Intake:
         for _ in range(MOST_PLACES):
             if answer.uses_file:
                 return answer
-            if self._is_spare(answer):
+            if self._is_spare(request, answer):
                 self.files.remove(request.place.path)
                 return answer
             log.warning("storage.file_replaced", instance_id=request.number)
@@ -193,10 +193,13 @@ class Intake:
             answer = self._wait(self._submit(request), request)
         raise Busy("the file of the stored object changes too often")
 
-    def _is_spare(self, answer: StoreAnswer) -> bool:
-        """Whether the same bytes are on disk in another file that has a row."""
+    def _is_spare(self, request: StoreInstance, answer: StoreAnswer) -> bool:
+        """Whether the same bytes are on disk in another file that has a row. They are compared: its length alone says
+        nothing of a file that was damaged since."""
         held = answer.held
-        return held is not None and (not self.files.is_here(held.store) or self.files.has(held.path, held.length))
+        if held is None:
+            return False
+        return not self.files.is_here(held.store) or self.files.same_dataset(request.place.path, held.path)
 
     def _settle_doubtful(self) -> None:
         """Hand requests over once more whose commit nobody knows of; the verb knows its own row again."""
