@@ -30,7 +30,7 @@ from broker.open_files import fitted, needed
 from broker.owner_only import key_open_to_others, open_to_others
 from broker.settings import Settings, flag_of
 from broker.site.profile import Site, load
-from broker.store.database import OTHER, OTHER_REMEDY, Database, open_database
+from broker.store.database import MISSING, MISSING_REMEDY, OTHER, OTHER_REMEDY, Database, open_database
 from broker.store.pairing import paired_database
 from broker.tls import TlsFiles, server_context
 from broker.workflow.missing_objects import Missing, find_missing
@@ -151,7 +151,7 @@ def _space(settings: Settings) -> Iterator[Finding]:
 def _database(settings: Settings) -> Iterator[Finding]:
     own = database_file(settings)
     if own is not None and not own.exists():
-        yield Finding("database", OK, f"{own} will be made at the first start")
+        yield _unmade(settings, own)
         return
     try:
         database = open_database(
@@ -177,6 +177,17 @@ def _database(settings: Settings) -> Iterator[Finding]:
         else:
             mend = "see who holds its lock, whether its disk is full, and whether we may write to it"
             yield Finding("database", PROBLEM, f"{database.dialect} does not answer, or cannot be written", mend)
+
+
+def _unmade(settings: Settings, own: Path) -> Finding:
+    """A start makes it only for a folder that has had none."""
+    try:
+        paired = paired_database(settings.data)
+    except SettingsError as error:
+        return Finding("database", PROBLEM, str(error), "restore identity.json, and the database")
+    if paired is None:
+        return Finding("database", OK, f"{own} will be made at the first start")
+    return Finding("database", PROBLEM, f"{MISSING}: {own}", MISSING_REMEDY)
 
 
 def _pairing(settings: Settings, database: Database) -> Iterator[Finding]:
