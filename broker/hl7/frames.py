@@ -19,7 +19,7 @@ COMMIT_BLOCKS = frozenset({b"\x06", b"\x15"})
 
 CHUNK_BYTES = 65_536
 MAX_GARBAGE_BYTES = 65_536
-"""Most bytes outside a block that one connection may send in a row."""
+"""Most bytes outside a message that one connection may send in a row; blocks that ask for no answer are counted too."""
 HEAD_BYTES = 4_096
 """What is kept of a message that cannot be taken: enough for its MSH."""
 
@@ -65,6 +65,7 @@ class FrameReader:
         self._buffer = bytearray()
         self._in_block = False
         self._awaits_room = False
+        self._skipped = 0
 
     @property
     def has_begun(self) -> bool:
@@ -77,6 +78,7 @@ class FrameReader:
         raises  BrokenFrame when a wait is over, too much garbage comes, or the stream ends inside a block
         """
         self._claim.release()
+        self._skipped = 0
         while True:
             if not await self._skip_to_start():
                 return None
@@ -85,6 +87,8 @@ class FrameReader:
             self._in_block = False
             if frame.raw not in COMMIT_BLOCKS:
                 return frame
+            self._skip(len(START + frame.raw + END))
+            await asyncio.sleep(0)  # bytes that are here are read without a wait, and others want their turn
 
     def close(self) -> None:
         """Give back the memory."""
@@ -93,22 +97,27 @@ class FrameReader:
 
     async def _skip_to_start(self) -> bool:
         """Drop everything before a start of block, and the start itself; False at the end of the stream."""
-        skipped = 0
         try:
             async with asyncio.timeout(self._limits.idle_seconds):
                 while True:
                     at = self._buffer.find(START)
                     if at >= 0:
                         del self._buffer[: at + 1]
+                        self._skip(at)
                         return True
-                    skipped += len(self._buffer)
+                    skipped = len(self._buffer)
                     self._buffer.clear()
-                    if skipped > MAX_GARBAGE_BYTES:
-                        raise BrokenFrame("garbage")
+                    self._skip(skipped)
                     if not await self._more():
                         return False
         except TimeoutError:
             raise BrokenFrame("idle") from None
+
+    def _skip(self, count: int) -> None:
+        """Count bytes that no message has."""
+        self._skipped += count
+        if self._skipped > MAX_GARBAGE_BYTES:
+            raise BrokenFrame("garbage")
 
     async def _block(self) -> Frame:
         try:
