@@ -7,9 +7,10 @@ from dataclasses import replace
 from broker.domain import in_time
 from broker.domain.case import Case, touch
 from broker.domain.changes import changed_names, with_names
-from broker.domain.identity import Issuers, PatientKeys
+from broker.domain.identity import Issuers, PatientKeys, find_patient, patient_keys
 from broker.domain.order import OPEN, Patient, PatientIdentifier
-from broker.domain.request import Outcome
+from broker.domain.request import Outcome, PlaceOrder, Refusal
+from broker.domain.rules import Rules
 from broker.domain.scheduling import merge
 
 
@@ -21,22 +22,32 @@ def update_patient(case: Case) -> None:
     stamps = in_time.stamps_of(case.request.message)
     if in_time.age(stamps, patient.stamps) is in_time.Age.OLDER:
         return
-    values = merge(patient.values, case.request.patient.changes, type_1=case.rules.rows.type_1)
-    identifiers = _identifiers(patient, case.keys, case.book.issuers)
-    updated = replace(
-        patient,
-        identifiers=identifiers,
-        others=case.keys.others,
-        values=values,
-        stamps=in_time.latest(patient.stamps, stamps),
-    )
+    said = _as_said(patient, case.request, case.keys, case.rules, case.book.issuers)
+    updated = replace(said, stamps=in_time.latest(patient.stamps, stamps))
     case.draft.put(updated)
-    before = (patient.identifiers, patient.others, patient.values)
-    if (updated.identifiers, updated.others, updated.values) != before:
+    if said != patient:
         orders = {order.id for order in case.draft.orders.values() if order.patient_id == patient.id}
         touch(case.draft, [s for s in case.draft.steps.values() if s.order_id in orders and s.state in OPEN])
         if patient.id in case.draft.forest.patients:
             _tell(case, patient, updated)
+
+
+def may_change(patient: Patient, request: PlaceOrder, rules: Rules, issuers: Issuers) -> bool:
+    """False when the request says nothing new of this patient, or means somebody else with the same number."""
+    keys = patient_keys(request.patient, request.message.sender, rules.default_issuer, issuers)
+    if isinstance(keys, Refusal) or find_patient((patient,), keys.keys, issuers) is None:
+        return False
+    return _as_said(patient, request, keys, rules, issuers) != patient
+
+
+def _as_said(patient: Patient, request: PlaceOrder, keys: PatientKeys, rules: Rules, issuers: Issuers) -> Patient:
+    """The patient with what the request says of him, whenever it was sent."""
+    return replace(
+        patient,
+        identifiers=_identifiers(patient, keys, issuers),
+        others=keys.others,
+        values=merge(patient.values, request.patient.changes, type_1=rules.rows.type_1),
+    )
 
 
 def _tell(case: Case, before: Patient, after: Patient) -> None:

@@ -39,11 +39,17 @@ _OPEN_STATES = tuple(sorted(state.value for state in OPEN))
 
 
 def load_forest(
-    tx: Connection, order_ids: Iterable[int], patient_ids: Iterable[int] = (), *, lock: bool = True
+    tx: Connection,
+    order_ids: Iterable[int],
+    patient_ids: Iterable[int] = (),
+    alone: Iterable[int] = (),
+    *,
+    lock: bool = True,
 ) -> Forest:
     """The whole trees of these orders and of these patients' open orders, with all their patients.
 
-    lock  False: for looking only, in a transaction that may not write
+    alone  patients to load without their orders
+    lock   False: for looking only, in a transaction that may not write
     """
     wanted, people = set(order_ids), set(patient_ids)
     if people:
@@ -61,7 +67,7 @@ def load_forest(
             for row in _aliases.rows(tx, chosen)
         ]
         _load_performed(tx, forest, chosen)
-    forest.patients = load_patients(tx, people | {order.patient_id for order in forest.orders.values()})
+    forest.patients = load_patients(tx, people.union(alone) | {order.patient_id for order in forest.orders.values()})
     return forest.loaded()
 
 

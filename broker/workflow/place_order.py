@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Sequence
+from collections import defaultdict
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from datetime import datetime, timedelta
 from typing import Protocol
 from uuid import uuid4
@@ -10,17 +11,20 @@ from uuid import uuid4
 from broker.clock import Clock
 from broker.domain.identity import Issuers
 from broker.domain.in_time import CANCEL_REMEMBERED
-from broker.domain.order import AliasKind
+from broker.domain.order import AliasKind, Forest, Patient
 from broker.domain.orderbook import OrderBook, OrderDraft
 from broker.domain.ordering import decide as decide_order
+from broker.domain.patients import may_change
 from broker.domain.request import OrderRequest, PlaceOrder
 from broker.domain.rules import NumberFormats, Rules
 from broker.mapping.rows import RowSet
 from broker.store.database import Transaction
 from broker.store.forest import load_forest
 from broker.store.ids import Ids
+from broker.store.issuers import all_issuers
 from broker.store.lookup import Name, find_orders, find_patients
 from broker.store.messages import first_answers, keep_cancels, keep_messages, recent_cancels
+from broker.store.patients import load_patients
 from broker.store.writer import Decision, Verb
 from broker.workflow.save_orders import save_drafts
 
@@ -77,7 +81,7 @@ def load_book(
     patients = find_patients(tx, {i.value for request in requests for i in request.patient.identifiers})
     order_ids = {order_id for ids in found.values() for order_id in ids}
     numbers = {value for kind, value in names if kind in _NUMBERS}
-    forest = load_forest(tx, order_ids, patients, lock=lock)
+    forest = _load_trees(tx, requests, order_ids, patients, rules, lock=lock)
     return OrderBook(
         forest=forest,
         issuers=Issuers(frozenset(forest.issuers.values()), rules.authorities),
@@ -89,6 +93,49 @@ def load_book(
         remembered=remembered,
         cancels=recent_cancels(tx, numbers, now - remembered),
     )
+
+
+def _load_trees(
+    tx: Transaction,
+    requests: Sequence[PlaceOrder],
+    order_ids: set[int],
+    patient_ids: set[int],
+    rules: Rules,
+    *,
+    lock: bool,
+) -> Forest:
+    """The orders that are named, and all that are open of patients of whom something may change.
+
+    A message that says nothing new of its patient touches no other order of his: somebody who stands for many, as
+    "unknown" does, may have thousands.
+    """
+    patients, known = load_patients(tx, patient_ids), set(all_issuers(tx))
+    changing: set[int] = set()
+    while True:
+        changing |= _changing(requests, patients, Issuers(frozenset(known), rules.authorities), rules)
+        forest = load_forest(tx, order_ids, changing, patient_ids, lock=lock)
+        patients, known = forest.patients, set(forest.issuers.values())
+        # On a shared database somebody else may have changed a patient between the two looks.
+        if _changing(requests, patients, Issuers(frozenset(known), rules.authorities), rules) <= changing:
+            return forest
+
+
+def _changing(
+    requests: Sequence[PlaceOrder], patients: Mapping[int, Patient], issuers: Issuers, rules: Rules
+) -> set[int]:
+    """Patients whose open orders the decisions need: something of them may change, or an item of a file is sought."""
+    by_number: dict[str, set[int]] = defaultdict(set)
+    for patient in patients.values():
+        for held in patient.identifiers:
+            by_number[held.value].add(patient.id)
+    changing: set[int] = set()
+    for request in requests:
+        sent = request.patient.identifiers
+        named = {number for identifier in sent for number in by_number.get(identifier.value, ())} - changing
+        # A new issuer may make another one ambiguous: what is the same as before is known only afterwards.
+        is_open = request.imported or any(i.issuer and i.issuer not in issuers.known for i in sent)
+        changing |= {n for n in named if is_open or may_change(patients[n], request, rules, issuers)}
+    return changing
 
 
 _NUMBERS = frozenset({AliasKind.PLACER, AliasKind.FILLER, AliasKind.ACCESSION})
