@@ -109,6 +109,8 @@ def _load_trees(
     A message that says nothing new of its patient touches no other order of his: somebody who stands for many, as
     "unknown" does, may have thousands.
     """
+    if not patient_ids:
+        return load_forest(tx, order_ids, lock=lock)
     patients, known = load_patients(tx, patient_ids), set(all_issuers(tx))
     changing: set[int] = set()
     while True:
