@@ -8,7 +8,7 @@ from typing import BinaryIO
 
 from pydicom.uid import ExplicitVRBigEndian, ImplicitVRLittleEndian
 
-from broker.archive.part10 import open_object
+from broker.archive.part10 import DEFLATED, open_object
 from broker.dataset.attributes import MOST_VALUE_BYTES, Attribute, Attributes, attribute
 from broker.dataset.forward import Bounds, DeflatedSource, ForwardReader, PlainSource, Source, Wanted
 from broker.dataset.reading import SPECIFIC_CHARACTER_SET
@@ -19,9 +19,6 @@ MOST_HEADER_BYTES = 32 * 1024 * 1024
 
 MOST_REQUESTS = 100
 """Items of Request Attributes Sequence that are looked at."""
-
-DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
-"""Deflated Explicit VR Little Endian, and what JPIP refers to so (PS3.5 A.5, A.8)."""
 
 SOP_CLASS, SOP_INSTANCE = attribute("SOPClassUID"), attribute("SOPInstanceUID")
 STUDY_UID, SERIES_UID = attribute("StudyInstanceUID"), attribute("SeriesInstanceUID")

@@ -14,8 +14,9 @@ from typing import BinaryIO, Literal
 from pydicom.dataset import FileMetaDataset
 from pydicom.filebase import DicomBytesIO
 from pydicom.filewriter import write_file_meta_info
-from pydicom.uid import UID, DeflatedExplicitVRLittleEndian, ExplicitVRBigEndian
+from pydicom.uid import UID, ExplicitVRBigEndian
 
+from broker.dataset.reading import LONG_VRS, UNDEFINED
 from broker.errors import UnreadableDataset
 
 IMPLEMENTATION_CLASS_UID = "2.25.163592630451311935738385319230825097890"
@@ -30,13 +31,10 @@ MOST_UNFOLDED_BYTES = 1 << 28
 
 SOP_CLASS, SOP_INSTANCE, TRANSFER_SYNTAX, SOURCE_AE_TITLE = 0x00020002, 0x00020003, 0x00020010, 0x00020016
 
-LONG_VRS = frozenset(
-    (b"OB", b"OD", b"OF", b"OL", b"OV", b"OW", b"SQ", b"SV", b"UC", b"UN", b"UR", b"UT", b"UV")
-)  # fmt: skip
-"""Explicit VRs with a length of 32 bits (PS3.5 7.1.2)."""
+DEFLATED = frozenset({"1.2.840.10008.1.2.1.99", "1.2.840.10008.1.2.4.95", "1.2.840.10008.1.2.4.205"})
+"""Deflated Explicit VR Little Endian, and the deflated syntaxes of JPIP (PS3.5 A.5, A.8)."""
 DELIMITERS = 0xFFFE
 ITEM, ITEM_END, SEQUENCE_END = 0xE000, 0xE00D, 0xE0DD
-UNDEFINED = 0xFFFFFFFF
 Order = Literal["little", "big"]
 
 
@@ -121,7 +119,7 @@ def is_whole(file: Path, offset: int, transfer_syntax_uid: str) -> bool:
     Values are stepped over, not read; the time grows with the number of elements. raises OSError
     """
     with open_object(file) as stream:
-        if transfer_syntax_uid == DeflatedExplicitVRLittleEndian:
+        if transfer_syntax_uid in DEFLATED:
             return _stream_ends(stream.fileno(), offset)
         order: Order = "big" if transfer_syntax_uid == ExplicitVRBigEndian else "little"
         return _elements_end(stream.fileno(), offset, order)

@@ -10,6 +10,7 @@ from pathlib import Path
 
 from broker.archive.files import FOLDER
 from broker.archive.part10 import read_head
+from broker.errors import UnreadableDataset
 
 MOST_DAYS, MOST_OF_A_DAY = 32, 8
 
@@ -51,7 +52,7 @@ def _readable(data: Path, day: Path) -> Iterator[SampleFile]:
     for name in names:
         file = day / name
         try:
-            uid = read_head(file)[0].sop_instance_uid
-            yield SampleFile(int(name.removesuffix(".dcm")), file.relative_to(data).as_posix(), uid)
-        except Exception:  # noqa: S112 - not a file of ours, or damaged: it says nothing about whose folder this is
-            continue
+            meta, _ = read_head(file)
+            yield SampleFile(int(name.removesuffix(".dcm")), file.relative_to(data).as_posix(), meta.sop_instance_uid)
+        except (OSError, ValueError, UnreadableDataset):
+            continue  # not a file of ours, or damaged: it says nothing about whose folder this is

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import zlib
 from pathlib import Path
 
 import pytest
 from pydicom.data import get_testdata_file
 
-from broker.archive.part10 import FileMeta, head_of, is_whole, read_head
+from broker.archive.part10 import DEFLATED, FileMeta, head_of, is_whole, read_head
 from broker.errors import UnreadableDataset
 from tests.kit.doubling import check_linear
 
@@ -56,6 +57,18 @@ def test_a_dataset_that_is_cut_short_is_seen_whatever_its_encoding(tmp_path: Pat
 
     assert is_whole(whole, offset, meta.transfer_syntax_uid)
     assert not is_whole(tmp_path / "cut", offset, meta.transfer_syntax_uid)
+
+
+@pytest.mark.parametrize("syntax", sorted(DEFLATED))
+def test_a_stream_that_is_cut_short_is_seen_in_each_deflated_syntax(tmp_path: Path, syntax: str) -> None:
+    packer = zlib.compressobj(wbits=-zlib.MAX_WBITS)
+    packed = packer.compress(b"\x08\x00\x60\x00CS\x02\x00CT") + packer.flush()
+    whole, cut = tmp_path / "whole", tmp_path / "cut"
+    whole.write_bytes(packed)
+    cut.write_bytes(packed[:-4])
+
+    assert is_whole(whole, 0, syntax)
+    assert not is_whole(cut, 0, syntax)
 
 
 @pytest.mark.parametrize(
