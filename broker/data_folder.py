@@ -11,10 +11,10 @@ from contextlib import suppress
 from pathlib import Path
 
 from broker.errors import AlreadyRunning, SettingsError
-from broker.owner_only import FILE, close_to_others, entries, make_folder, private_umask
+from broker.owner_only import FILE_MODE, close_to_others, entries, make_folder, private_umask
 from broker.service import FOLDER_LOCK
 from broker.settings import Settings
-from broker.store.whole_file import write_whole
+from broker.whole_file import write_whole
 
 PORTS = "ports.json"
 LOCK = FOLDER_LOCK
@@ -37,7 +37,7 @@ class DataFolder:
         """
         try:
             make_folder(self.path)
-            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE)
+            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
             self._hold(self._lock)
         except BlockingIOError:
             holder = self._holder()

@@ -12,7 +12,7 @@ from collections.abc import Iterable, Iterator
 from contextlib import suppress
 from pathlib import Path
 
-FILE, FOLDER = 0o600, 0o700
+FILE_MODE, FOLDER_MODE = 0o600, 0o700
 OTHERS = stat.S_IRWXG | stat.S_IRWXO
 
 
@@ -24,7 +24,7 @@ def private_umask() -> None:
 def make_folder(folder: Path) -> None:
     """Make a folder with those above it that are missing, each for its owner alone. raises OSError"""
     for missing in reversed([one for one in (folder, *folder.parents) if not one.exists()]):
-        missing.mkdir(mode=FOLDER, exist_ok=True)
+        missing.mkdir(mode=FOLDER_MODE, exist_ok=True)
     folder.mkdir(exist_ok=True)  # which raises where it is a file
 
 
@@ -34,7 +34,7 @@ def make_file(file: Path) -> None:
     Errors are left to whoever opens it.
     """
     with suppress(OSError):
-        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE))
+        os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))
 
 
 def close_to_others(paths: Iterable[Path]) -> list[Path]:

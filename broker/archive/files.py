@@ -20,6 +20,8 @@ from typing import BinaryIO
 
 from broker.archive.part10 import FileMeta, head_of, is_whole, open_object, read_head
 from broker.errors import BrokerError, StorageFull, UnreadableDataset
+from broker.owner_only import FILE_MODE, FOLDER_MODE
+from broker.whole_file import sync_folder, write_all
 
 CHUNK_BYTES = 1 << 20
 FOLDER = "objects"
@@ -94,7 +96,7 @@ class ObjectFiles:
         try:
             offset, length, digest = _write(descriptor, head_of(meta), dataset)
             part.rename(final)
-            _sync_folder(final.parent)
+            sync_folder(final.parent)
         except OSError as error:
             _unlink(part)
             raise _no_room(error, path) from error
@@ -108,7 +110,7 @@ class ObjectFiles:
         try:
             _make_folder(final.parent, self._data)
             try:
-                descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, 0o600)
+                descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
             except FileExistsError:
                 raise NumberTaken("there is an object with this number", path=path) from None
         except OSError as error:
@@ -173,7 +175,7 @@ class ObjectFiles:
             while chunk := stream.read(CHUNK_BYTES):
                 digest.update(chunk)
             os.fsync(stream.fileno())
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
         written = WrittenObject(number, path, kept.st_size, offset, digest.hexdigest())
         return FoundObject(meta, written, datetime.fromtimestamp(kept.st_mtime, UTC))
 
@@ -188,7 +190,7 @@ class ObjectFiles:
         """Give a file a number that no file and no row has; returns its new path. raises OSError"""
         file = self._data / path
         file.rename(file.with_name(f"{number}.dcm"))
-        _sync_folder(file.parent)
+        sync_folder(file.parent)
         return f"{path.rpartition('/')[0]}/{number}.dcm"
 
     def set_aside(self, path: str) -> str:
@@ -202,7 +204,7 @@ class ObjectFiles:
         _make_folder((self._data / free).parent, self._data)
         file.rename(self._data / free)
         for folder in ((self._data / free).parent, file.parent):
-            _sync_folder(folder)
+            sync_folder(folder)
         return free
 
     def count_unclaimed(self) -> int:
@@ -241,19 +243,13 @@ def _write(descriptor: int, head: bytes, dataset: BinaryIO) -> tuple[int, int, s
     """Returns the dataset's offset, the file's length and the dataset's digest; the bytes are on disk."""
     digest, length = sha256(), len(head)
     with open(descriptor, "wb", buffering=0) as out:
-        _write_all(out.fileno(), head)
+        write_all(out.fileno(), head)
         while chunk := dataset.read(CHUNK_BYTES):
             digest.update(chunk)
-            _write_all(out.fileno(), chunk)
+            write_all(out.fileno(), chunk)
             length += len(chunk)
         os.fsync(out.fileno())
     return len(head), length, digest.hexdigest()
-
-
-def _write_all(descriptor: int, chunk: bytes) -> None:
-    view = memoryview(chunk)
-    while view:
-        view = view[os.write(descriptor, view) :]
 
 
 def _make_folder(folder: Path, top: Path) -> None:
@@ -263,16 +259,8 @@ def _make_folder(folder: Path, top: Path) -> None:
         missing.append(folder)
         folder = folder.parent
     for new in reversed(missing):
-        new.mkdir(mode=0o700, exist_ok=True)
-        _sync_folder(new.parent)
-
-
-def _sync_folder(folder: Path) -> None:
-    descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY)
-    try:
-        os.fsync(descriptor)
-    finally:
-        os.close(descriptor)
+        new.mkdir(mode=FOLDER_MODE, exist_ok=True)
+        sync_folder(new.parent)
 
 
 def _unlink(file: Path) -> int:

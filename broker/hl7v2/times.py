@@ -15,12 +15,6 @@ _STAMP = re.compile(
 MESSAGE_TIME_LENGTH = 40  # characters of MSH-7 that are read; HL7 2.5.1 allows 26
 
 
-def read_instant(text: str, zone: tzinfo) -> datetime | None:
-    """The earlier end of `read_interval`."""
-    found = read_interval(text, zone)
-    return found[0] if found else None
-
-
 def read_interval(text: str, zone: tzinfo) -> tuple[datetime, datetime] | None:
     """Read `YYYY[MM[DD[HH[MM[SS[.S..]]]]]][±ZZZZ]`.
 

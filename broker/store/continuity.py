@@ -7,14 +7,14 @@ from contextlib import ExitStack, contextmanager
 from dataclasses import dataclass, replace
 
 import structlog
-from sqlalchemy import ColumnElement, Connection, String, Table, select, text, type_coerce
+from sqlalchemy import ColumnElement, Connection, String, Table, select, type_coerce
 from sqlalchemy.exc import SQLAlchemyError
 
 from broker.clock import Clock
 from broker.domain.order import Alarm
 from broker.store.alarms import raise_alarms
 from broker.store.dialects import Backend, Fault, fault_of
-from broker.store.ids import Ids
+from broker.store.ids import Ids, raise_to
 from broker.store.marks import Marks, Row, Seen
 from broker.store.tables import id_blocks, instances, messages, performed_messages
 
@@ -67,7 +67,8 @@ class Continuity:
             seen = self._own(self.marks.read())
             with backend.transaction(connection):
                 gap = find_gap(connection, seen)
-                _move_past(connection, gap.behind)
+                for name, mark in sorted(gap.behind.items()):
+                    raise_to(connection, name, mark)
                 self._ids.forget()
                 alarms = [*_of_gap(connection, gap), *_of_marks(seen, timeline), *self._of_unread(seen)]
                 raise_alarms(connection, alarms, self._clock.now())
@@ -188,11 +189,6 @@ def _timeline(backend: Backend, connection: Connection) -> str:
         return ""
 
 
-def _move_past(tx: Connection, counters: Mapping[str, int]) -> None:
-    for name, mark in sorted(counters.items()):
-        tx.execute(_RAISE, {"name": name, "mark": mark})
-
-
 def _of_gap(tx: Connection, gap: Gap) -> Iterator[Alarm]:
     """In words: from the newest row that is there and came before the missing one, to that."""
     if not gap:
@@ -220,9 +216,3 @@ def _part(tx: Connection, table: Table, last: Row) -> str:
 
 def _without(seen: Seen, gap: Gap) -> Mapping[str, Mapping[str, Row]]:
     return {table: rows for table, rows in seen.rows.items() if table not in gap.missing}
-
-
-_RAISE = text(
-    "INSERT INTO id_blocks (name, next) VALUES (:name, :mark)"
-    " ON CONFLICT (name) DO UPDATE SET next = CASE WHEN id_blocks.next < :mark THEN :mark ELSE id_blocks.next END"
-)

@@ -154,7 +154,17 @@ def reserve(tx: Connection, name: str, size: int) -> int:
     return int(tx.execute(_RESERVE, {"name": name, "size": size}).scalar_one())
 
 
+def raise_to(tx: Connection, name: str, wanted: int) -> int:
+    """Move a counter on to `wanted`, unless it is there or beyond; returns the number that it gives next."""
+    return int(tx.execute(_RAISE, {"name": name, "wanted": wanted}).scalar_one())
+
+
 _RESERVE = text(
     "INSERT INTO id_blocks (name, next) VALUES (:name, 1 + :size)"
     " ON CONFLICT (name) DO UPDATE SET next = id_blocks.next + :size RETURNING next"
+)
+
+_RAISE = text(
+    "INSERT INTO id_blocks (name, next) VALUES (:name, :wanted) ON CONFLICT (name) DO UPDATE"
+    " SET next = CASE WHEN id_blocks.next < :wanted THEN :wanted ELSE id_blocks.next END RETURNING next"
 )

@@ -15,7 +15,8 @@ from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
-from broker.store.whole_file import read_whole, write_whole
+from broker.owner_only import FILE_MODE
+from broker.whole_file import read_whole, write_whole
 
 FILE, LOCK = "marks.json", "marks.lock"
 WAIT_SECONDS, RETRY_SECONDS = 2.0, 0.002
@@ -77,7 +78,7 @@ class Marks:
     @contextmanager
     def held(self) -> Iterator[None]:
         """Alone with the file, among all processes; never nested. raises  OSError, also when it takes too long"""
-        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, 0o600)
+        descriptor = os.open(self._lock, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
         try:
             _take(descriptor)
             yield

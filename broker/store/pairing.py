@@ -12,7 +12,7 @@ from sqlalchemy import Connection, select, text
 
 from broker.errors import SettingsError
 from broker.store.tables import database_identity
-from broker.store.whole_file import read_whole, write_whole
+from broker.whole_file import read_whole, write_whole
 
 FILE = "identity.json"
 STORE_PREFIX = "files:"

@@ -10,7 +10,7 @@ from contextlib import contextmanager
 from pathlib import Path
 
 from broker.errors import DatabaseUnavailable
-from broker.owner_only import FILE
+from broker.owner_only import FILE_MODE
 
 
 class WriteLock:
@@ -75,7 +75,7 @@ class WriteLock:
 
 def _opened(path: Path) -> int:
     try:
-        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE)
+        return os.open(path, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
     except OSError as error:
         raise DatabaseUnavailable("the lock file of the database cannot be opened", cause=error.strerror) from error
 

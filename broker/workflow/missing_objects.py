@@ -10,7 +10,7 @@ from broker.archive.files import STORE, ObjectFiles
 from broker.domain.order import Alarm
 from broker.store.alarms import last_details, raise_alarms
 from broker.store.database import Database
-from broker.store.places import StoredObject, other_stores, stored_objects
+from broker.store.object_rows import StoredObject, other_stores, stored_objects
 
 PAGE_ROWS = 500
 FIRST_NUMBERS = 5

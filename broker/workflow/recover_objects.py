@@ -26,7 +26,7 @@ from broker.domain.order import Alarm
 from broker.errors import Busy, DatabaseUnavailable, Stopping, UnreadableDataset
 from broker.store.alarms import raise_alarms
 from broker.store.database import Database
-from broker.store.places import pass_number, places_of
+from broker.store.object_rows import pass_number, places_of
 from broker.store.studies import Place
 from broker.store.writer import Verb, Writer
 from broker.workflow.missing_objects import find_missing, raise_missing

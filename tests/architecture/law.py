@@ -23,7 +23,7 @@ LEVELS: tuple[frozenset[str], ...] = tuple(
             ("dataset", "domain", "hl7v2"),
             (
                 "accepting", "certificate_dates", "clock", "log", "memory_budget", "places", "service", "settings",
-                "tally", "tls",
+                "tally", "tls", "whole_file",
             ),
             ("errors", "health_client", "line_writer", "owner_only"),
             ("visible",),
@@ -53,7 +53,7 @@ LIBRARIES: Mapping[str, frozenset[str]] = {
     "rich": frozenset({"cli", "simulators"}),
     "structlog": EVERYWHERE
     - {"certificate_dates", "clock", "dataset", "domain", "errors", "hl7v2", "memory_budget", "places"}
-    - {"health_client", "line_writer", "owner_only", "service", "settings", "tls", "visible"},
+    - {"health_client", "line_writer", "owner_only", "service", "settings", "tls", "visible", "whole_file"},
 }
 
 

@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from broker.hl7v2.times import read_instant, read_interval
+from broker.hl7v2.times import read_interval
 
 BERLIN = ZoneInfo("Europe/Berlin")
 
@@ -31,7 +31,7 @@ BERLIN = ZoneInfo("Europe/Berlin")
     ],
 )
 def test_a_stamp_of_any_precision_is_an_instant(text: str, instant: datetime) -> None:
-    assert read_instant(text, BERLIN) == instant
+    assert read_interval(text, BERLIN) == (instant, instant)
 
 
 @pytest.mark.parametrize(
@@ -40,7 +40,7 @@ def test_a_stamp_of_any_precision_is_an_instant(text: str, instant: datetime) ->
      "20250302101561", "00000101", "20250302+9900", "20250302101530.", "tomorrow", "٢٠٢٥", "00010101+1400"],
 )  # fmt: skip
 def test_what_is_no_stamp_is_none(text: str) -> None:
-    assert read_instant(text, BERLIN) is None
+    assert read_interval(text, BERLIN) is None
 
 
 @given(
@@ -50,7 +50,7 @@ def test_what_is_no_stamp_is_none(text: str) -> None:
 def test_an_instant_with_offset_is_read_back(local: datetime, offset_minutes: int) -> None:
     at = local.replace(microsecond=0, tzinfo=timezone(timedelta(minutes=offset_minutes)))
 
-    assert read_instant(at.strftime("%Y%m%d%H%M%S%z"), BERLIN) == at
+    assert read_interval(at.strftime("%Y%m%d%H%M%S%z"), BERLIN) == (at, at)
 
 
 def utc(text: str) -> datetime:

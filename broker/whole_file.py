@@ -1,4 +1,5 @@
-"""Small files that are replaced in one piece: whoever reads them finds the old content or the new, never a half."""
+"""Small files that are replaced in one piece, so that a reader finds the old content or the new, never a half of one;
+and the steps that put any file on disk."""
 
 from __future__ import annotations
 
@@ -6,6 +7,8 @@ import errno
 import os
 import stat
 from pathlib import Path
+
+from broker.owner_only import FILE_MODE
 
 MOST_BYTES = 1 << 20
 """Of a small file: what is longer is none of ours."""
@@ -30,22 +33,28 @@ def write_whole(path: Path, content: bytes, *, sync: bool = True) -> None:
     raises  OSError; the old content is then untouched
     """
     part = path.with_name(f"{path.name}.part")
-    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, 0o600)
+    descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | os.O_CLOEXEC, FILE_MODE)
     try:
-        os.fchmod(descriptor, 0o600)
-        view = memoryview(content)
-        while view:
-            view = view[os.write(descriptor, view) :]
+        os.fchmod(descriptor, FILE_MODE)
+        write_all(descriptor, content)
         if sync:
             os.fsync(descriptor)
     finally:
         os.close(descriptor)
     part.replace(path)
     if sync:
-        _sync_folder(path.parent)
+        sync_folder(path.parent)
 
 
-def _sync_folder(folder: Path) -> None:
+def write_all(descriptor: int, content: bytes) -> None:
+    """Write every byte: one call of the system may write fewer. raises OSError"""
+    left = memoryview(content)
+    while left:
+        left = left[os.write(descriptor, left) :]
+
+
+def sync_folder(folder: Path) -> None:
+    """Put the names in a folder on disk: syncing a file alone leaves its name in memory. raises OSError"""
     descriptor = os.open(folder, os.O_RDONLY | os.O_DIRECTORY | os.O_CLOEXEC)
     try:
         os.fsync(descriptor)

@@ -7,8 +7,9 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Connection, Select, select, text
+from sqlalchemy import Connection, Select, select
 
+from broker.store.ids import raise_to
 from broker.store.one_of import is_any, many
 from broker.store.studies import Place
 from broker.store.tables import instance_conflicts, instances, series, studies
@@ -65,11 +66,5 @@ def other_stores(tx: Connection, stores: Sequence[str]) -> bool:
 
 
 def pass_number(tx: Connection, highest: int) -> int:
-    """Give no number of an object up to `highest` from now on; returns the lowest that nobody has been given."""
-    return int(tx.execute(_PASS, {"name": instances.name, "wanted": highest + 1}).scalar_one())
-
-
-_PASS = text(
-    "INSERT INTO id_blocks (name, next) VALUES (:name, :wanted) ON CONFLICT (name) DO UPDATE"
-    " SET next = CASE WHEN id_blocks.next < :wanted THEN :wanted ELSE id_blocks.next END RETURNING next"
-)
+    """Give no number of an object up to `highest` from now on; returns the lowest one that is still free."""
+    return raise_to(tx, instances.name, highest + 1)
