@@ -5,23 +5,20 @@ from __future__ import annotations
 import resource
 import ssl
 import threading
-import time
 from collections.abc import Callable
-from concurrent.futures import Future
 from contextlib import ExitStack
 from functools import partial
 from pathlib import Path
-from typing import Generic, TypeVar
+from typing import TypeVar
 
 import structlog
 
 from broker.archive.files import ObjectFiles
 from broker.certificate_dates import validities
 from broker.clock import Clock, SystemClock, WatchedClock
-from broker.data_folder import LOCK, DataFolder, kept_paths, site_file
+from broker.data_folder import DataFolder, kept_paths, site_file
 from broker.dicom.listener import EngineServer, ServerMaker
 from broker.domain.in_time import CANCEL_REMEMBERED
-from broker.errors import DatabaseUnavailable
 from broker.hl7.frames import FrameLimits
 from broker.hl7.inbox import Inbox, InboxLimits
 from broker.hl7.listener import Hl7Listener, ListenerLimits
@@ -31,7 +28,7 @@ from broker.open_files import fitted, needed, raise_limit
 from broker.owner_only import close_to_others, key_open_to_others
 from broker.processes.door import DicomDoor, build_door, input_budget
 from broker.processes.supervisor import DicomProcesses
-from broker.service import CUT_SECONDS, Service, check_port, stop_together
+from broker.service import CUT_SECONDS, FOLDER_LOCK, Service, check_port, stop_together
 from broker.settings import Settings
 from broker.site.profile import Site
 from broker.site.profile import load as load_profile
@@ -43,6 +40,7 @@ from broker.store.watch import Watch
 from broker.store.writer import Writer
 from broker.tls import TlsFiles, server_context
 from broker.web.app import WebLimits, WebServer, web_app
+from broker.web.asking import SharedProbe
 from broker.web.metrics import Sources
 from broker.workflow.keep_message import keep_message_verb
 from broker.workflow.pair_folder import object_files, pair_folder
@@ -54,6 +52,10 @@ from broker.workflow.watch_clock import ClockWatch
 
 log = structlog.get_logger()
 
+ANSWER_SECONDS = 2.5
+"""Longest wait of a health route for the database."""
+COUNT_SECONDS = 1.2
+"""Longest wait of the metrics for each of their two counts."""
 LOOPBACK = frozenset({"127.0.0.1", "::1", "localhost"})
 
 
@@ -167,7 +169,7 @@ class Broker:
         )
         self._undo.callback(_within, CUT_SECONDS, database.close)
         self.pairing = pair_folder(database, settings.data)
-        database.stands_on(settings.data / LOCK)
+        database.stands_on(settings.data / FOLDER_LOCK)
         database.keep_marks(Marks(settings.data), self.clock, expected=paired is not None)
         watch = Watch(database)
         watch.start()
@@ -203,15 +205,15 @@ class Broker:
         hl7 = self._hl7(inbox, tls, memory)
         dicom = self._dicom(site, database, writer, folder, memory)
         probes = {part.name: part.ready for part in (writer, *hl7, dicom)} | dicom.parts()
-        probes["database"] = shared(database.answers, late=False)
+        probes["database"] = SharedProbe(database.answers, ANSWER_SECONDS, late=False)
         sources = Sources(
             dicom={dicom.name: dicom.snapshot},
             hl7={door.name: door.snapshot for door in hl7},
             writer=writer.snapshot,
             hl7_messages=inbox.outcomes.snapshot,
             in_place=lambda: not database.lost,
-            steps=shared(partial(_counted, database, steps_by_state), COUNT_SECONDS),
-            alarms=shared(partial(_counted, database, open_alarms), COUNT_SECONDS),
+            steps=SharedProbe(partial(_counted, database, steps_by_state), COUNT_SECONDS),
+            alarms=SharedProbe(partial(_counted, database, open_alarms), COUNT_SECONDS),
             log_lines_lost=lambda: lines_lost() + dicom.log_lines_lost(),
             http=lambda: http.snapshot(),
         )
@@ -296,57 +298,7 @@ def _within(limit_seconds: float, work: Callable[[], None]) -> None:
     thread.join(limit_seconds)
 
 
-ANSWER_SECONDS = 2.5
-"""Longest wait of a health route for the database; COUNT_SECONDS: of the metrics, for each of their two counts."""
-
-COUNT_SECONDS = 1.2
 Answer = TypeVar("Answer")
-
-
-class shared(Generic[Answer]):  # noqa: N801 - called like the function that it wraps
-    """A probe that runs once for all who wait for it, however many ask; its answer is never older than the question.
-
-    It runs in a thread of its own, and nobody waits longer for it than the limit: a server that takes connections and
-    answers nothing holds one thread, and no one else.
-
-    late  the answer when the limit has passed; None: DatabaseUnavailable is raised
-    """
-
-    def __init__(
-        self, probe: Callable[[], Answer], within_seconds: float = ANSWER_SECONDS, late: Answer | None = None
-    ) -> None:
-        self._probe = probe
-        self._within_seconds = within_seconds
-        self._late = late
-        self._changed = threading.Condition()
-        self._runs = False
-        self._began = 0.0
-        self._answered: Future[Answer] = Future()
-
-    def __call__(self) -> Answer:
-        asked = time.monotonic()
-        with self._changed:
-            while self._began < asked:
-                if not self._runs:
-                    self._runs = True
-                    threading.Thread(target=self._run, name="probe", daemon=True).start()
-                left = asked + self._within_seconds - time.monotonic()
-                if not self._changed.wait(left) and self._began < asked:
-                    if self._late is None:
-                        raise DatabaseUnavailable("the database does not answer", limit_seconds=self._within_seconds)
-                    return self._late
-            answered = self._answered
-        return answered.result(0)
-
-    def _run(self) -> None:
-        began, answered = time.monotonic(), Future[Answer]()
-        try:
-            answered.set_result(self._probe())
-        except Exception as error:  # whoever asked gets it
-            answered.set_exception(error)
-        with self._changed:
-            self._began, self._answered, self._runs = began, answered, False
-            self._changed.notify_all()
 
 
 def _counted(database: Database, count: Callable[[Transaction], Answer]) -> Answer:

@@ -14,10 +14,11 @@ from broker.errors import AlreadyRunning, SettingsError
 from broker.owner_only import FILE_MODE, close_to_others, entries, make_folder, private_umask
 from broker.service import FOLDER_LOCK
 from broker.settings import Settings
+from broker.store.dialects import sqlite_file
+from broker.store.sqlite import side_files
 from broker.whole_file import write_whole
 
 PORTS = "ports.json"
-LOCK = FOLDER_LOCK
 DYING_SECONDS = 5.0
 """Longest wait for processes of a broker that was killed; they end by themselves, within moments."""
 RETRY_SECONDS = 0.02
@@ -37,7 +38,7 @@ class DataFolder:
         """
         try:
             make_folder(self.path)
-            self._lock = os.open(self.path / LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
+            self._lock = os.open(self.path / FOLDER_LOCK, os.O_RDWR | os.O_CREAT | os.O_CLOEXEC, FILE_MODE)
             self._hold(self._lock)
         except BlockingIOError:
             holder = self._holder()
@@ -104,10 +105,7 @@ def site_file(settings: Settings) -> Path | None:
 
 def database_file(settings: Settings) -> Path | None:
     """The file of an SQLite database; None for any other."""
-    if settings.database is None:
-        return settings.data / "broker.db"
-    kind, _, path = settings.database.partition(":///")
-    return Path(path) if kind == "sqlite" else None
+    return sqlite_file(settings.database, settings.data)
 
 
 def prepare_folder(settings: Settings) -> None:
@@ -131,9 +129,8 @@ def kept_paths(settings: Settings) -> list[Path]:
     The folders of objects are made for their owner alone, and nobody gets past their top.
     """
     file = database_file(settings)
-    beside = [] if file is None else [file.with_name(file.name + end) for end in ("", "-wal", "-shm", "-journal")]
-    lock = [] if file is None else [file.with_name("write.lock")]
-    return list(dict.fromkeys([*entries(settings.data), *beside, *lock]))
+    database = [] if file is None else [file, *side_files(file), file.with_name(f"{file.name}-journal")]
+    return list(dict.fromkeys([*entries(settings.data), *database]))
 
 
 def _lives(process: str) -> bool:

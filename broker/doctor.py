@@ -23,11 +23,12 @@ from typing import Any
 from broker.archive.files import UNCLAIMED
 from broker.certificate_dates import validities
 from broker.clock import Clock
-from broker.data_folder import LOCK, PORTS, database_file, kept_paths, site_file
+from broker.data_folder import PORTS, database_file, kept_paths, site_file
 from broker.errors import BrokerError, DatabaseTooOld, DatabaseUnavailable, SettingsError
 from broker.health_client import health, health_url
 from broker.open_files import fitted, needed
 from broker.owner_only import key_open_to_others, open_to_others
+from broker.service import FOLDER_LOCK
 from broker.settings import Settings, flag_of
 from broker.site.profile import Site, load
 from broker.store.database import MISSING, MISSING_REMEDY, OTHER, OTHER_REMEDY, Database, open_database
@@ -79,7 +80,7 @@ def examine(settings: Settings, clock: Clock) -> list[Finding]:
 def serving_ports(data: Path) -> dict[str, int] | None:
     """What the broker that serves on this folder has opened; None when none serves."""
     try:
-        descriptor = os.open(data / LOCK, os.O_RDONLY | os.O_CLOEXEC)
+        descriptor = os.open(data / FOLDER_LOCK, os.O_RDONLY | os.O_CLOEXEC)
     except OSError:
         return None
     try:

@@ -83,22 +83,36 @@ class Backend(Protocol):
     def close(self) -> None: ...
 
 
+def sqlite_file(url: str | None, data: Path) -> Path | None:
+    """The file of an SQLite database; None for one in memory, of another kind, or whose URL cannot be read.
+
+    url  as `backend_for` takes it
+    """
+    if url is None:
+        return data / "broker.db"
+    try:
+        parsed = make_url(url)
+    except ArgumentError:
+        return None
+    named = parsed.database if parsed.get_backend_name() == "sqlite" else None
+    return Path(named) if named and named != ":memory:" else None
+
+
 def backend_for(url: str | None, data: Path, lock_seconds: float) -> Backend:
     """The backend of a database URL; None is the file broker.db in the data folder.
 
     raises  SettingsError for a URL that is none, or of a database we do not know; its text never shows a password
     """
-    if url is None:
-        return _sqlite(data / "broker.db", lock_seconds)
+    file = sqlite_file(url, data)
+    if file is not None:
+        return _sqlite(file, lock_seconds)
     try:
-        parsed = make_url(url)
+        parsed = make_url(url or "")
     except ArgumentError:
         raise SettingsError("the database URL cannot be read; it looks like postgresql://user@host/name") from None
     kind = parsed.get_backend_name()
     if kind == "sqlite":
-        if not parsed.database or parsed.database == ":memory:":
-            raise SettingsError("an SQLite database needs a file: sqlite:////path/to/broker.db")
-        return _sqlite(Path(parsed.database), lock_seconds)
+        raise SettingsError("an SQLite database needs a file: sqlite:////path/to/broker.db")
     if kind == "postgresql":
         return PostgresBackend(parsed, lock_seconds)
     raise SettingsError("the database URL names a kind we do not know; use sqlite or postgresql", kind=kind)

@@ -36,7 +36,7 @@ class SqliteBackend:
         self.where: Mapping[str, object] = {"file": path}
         self.identity: str | None = None
         self.ground = Ground()
-        self._lock = WriteLock(path.with_name("write.lock"))
+        self._lock = WriteLock(lock_file(path))
         self._lock_seconds = lock_seconds
         self._anchor: sqlite3.Connection | None = None
         self._seen = (0, 0)
@@ -87,8 +87,8 @@ class SqliteBackend:
             raise SettingsError("this file system cannot carry SQLite's WAL mode; use a local disk", mode=mode)
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # makes the log
         self._lock.open()
-        for name in (f"{self.path}-wal", f"{self.path}-shm", str(self._lock.path)):
-            self.ground.remember(Path(name))
+        for beside in side_files(self.path):
+            self.ground.remember(beside)
 
     def _connect(self) -> sqlite3.Connection:
         """A connection to the file that the first one opened, and to no other: SQLite would make a missing one.
@@ -181,6 +181,17 @@ class SqliteBackend:
         if anchor is not None:
             anchor.close()
         self._lock.close()
+
+
+def side_files(database: Path) -> list[Path]:
+    """What is beside the file of an open database and belongs to it: SQLite's log and its index, the writers' lock."""
+    log = [database.with_name(f"{database.name}{end}") for end in ("-wal", "-shm")]
+    return [*log, lock_file(database)]
+
+
+def lock_file(database: Path) -> Path:
+    """The file whose lock writers hold (`write_lock`)."""
+    return database.with_name("write.lock")
 
 
 _NOT_THIS_DATABASE = (sqlite3.SQLITE_ERROR, sqlite3.SQLITE_CORRUPT, sqlite3.SQLITE_NOTADB)  # the first: no such table

@@ -1,15 +1,22 @@
-"""Questions that block, asked for HTTP: each kind in one thread of its own, once for all who wait for the answer."""
+"""Questions that block, asked for HTTP: each kind runs in one thread of its own, once for all who wait for the answer.
+
+A `Question` is waited for on the event loop. A `SharedProbe` is one part of such a question, with a limit of its own.
+"""
 
 from __future__ import annotations
 
 import asyncio
+import concurrent.futures
 import threading
+import time
 from collections.abc import Callable
 from contextlib import suppress
 from functools import partial
 from typing import Generic, TypeVar
 
 from starlette.exceptions import HTTPException
+
+from broker.errors import DatabaseUnavailable
 
 MOST_WAITING = 100
 """Requests that may wait for the same answer; further ones are told to come again, so that they take no place."""
@@ -68,3 +75,48 @@ class Question(Generic[Answer]):
     def _settle(self, asking: asyncio.Future[Answer], settle: Callable[[], None]) -> None:
         with suppress(RuntimeError):  # the loop has ended meanwhile
             asking.get_loop().call_soon_threadsafe(lambda: None if asking.done() else settle())
+
+
+class SharedProbe(Generic[Answer]):
+    """A probe of the database for any thread: called like the function that it wraps, with a limit on each wait.
+
+    However many threads call it, it runs once for all of them, in a thread of its own: a server that takes connections
+    and answers nothing holds that one thread and nobody else. An answer is never older than the call that gets it.
+
+    within_seconds  longest wait of a call
+    late            the answer once that is over; None: DatabaseUnavailable is raised
+    """
+
+    def __init__(self, probe: Callable[[], Answer], within_seconds: float, late: Answer | None = None) -> None:
+        self._probe = probe
+        self._within_seconds = within_seconds
+        self._late = late
+        self._changed = threading.Condition()
+        self._runs = False
+        self._began = 0.0
+        self._answered: concurrent.futures.Future[Answer] = concurrent.futures.Future()
+
+    def __call__(self) -> Answer:
+        asked = time.monotonic()
+        with self._changed:
+            while self._began < asked:
+                if not self._runs:
+                    self._runs = True
+                    threading.Thread(target=self._run, name="probe", daemon=True).start()
+                left = asked + self._within_seconds - time.monotonic()
+                if not self._changed.wait(left) and self._began < asked:
+                    if self._late is None:
+                        raise DatabaseUnavailable("the database does not answer", limit_seconds=self._within_seconds)
+                    return self._late
+            answered = self._answered
+        return answered.result(0)
+
+    def _run(self) -> None:
+        began, answered = time.monotonic(), concurrent.futures.Future[Answer]()
+        try:
+            answered.set_result(self._probe())
+        except Exception as error:  # the callers get it
+            answered.set_exception(error)
+        with self._changed:
+            self._began, self._answered, self._runs = began, answered, False
+            self._changed.notify_all()

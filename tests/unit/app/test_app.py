@@ -12,11 +12,12 @@ from pathlib import Path
 
 import pytest
 
-from broker.app import Broker, shared
+from broker.app import ANSWER_SECONDS, Broker
 from broker.data_folder import DataFolder, site_file
 from broker.errors import AlreadyRunning, SettingsError
 from broker.service import stop_together
 from broker.settings import Settings
+from broker.web.asking import SharedProbe
 from tests.kit.certificates import Authority
 
 FREE = {"hl7_port": 0, "dicom_port": 0, "http_port": 0}
@@ -140,7 +141,7 @@ def test_a_probe_is_never_run_twice_at_a_time_however_many_ask() -> None:
         busy.release()
         return True
 
-    ask = shared(probe)
+    ask = SharedProbe(probe, ANSWER_SECONDS)
     threads = [threading.Thread(target=ask) for _ in range(20)]
     for thread in threads:
         thread.start()
@@ -152,7 +153,7 @@ def test_a_probe_is_never_run_twice_at_a_time_however_many_ask() -> None:
 
 def test_a_probes_answer_is_never_older_than_the_question() -> None:
     answers = iter([True, False, True])
-    ask = shared(lambda: next(answers))
+    ask = SharedProbe(lambda: next(answers), ANSWER_SECONDS)
 
     assert [ask(), ask(), ask()] == [True, False, True]
 
