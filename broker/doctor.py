@@ -32,7 +32,7 @@ from broker.service import FOLDER_LOCK
 from broker.settings import Settings, flag_of
 from broker.site.profile import Site, load
 from broker.store.database import MISSING, MISSING_REMEDY, OTHER, OTHER_REMEDY, Database, open_database
-from broker.store.pairing import paired_database
+from broker.store.pairing import UNREADABLE_REMEDY, paired_database
 from broker.tls import TlsFiles, server_context
 from broker.workflow.missing_objects import Missing, find_missing
 from broker.workflow.pair_folder import object_files
@@ -196,7 +196,7 @@ def _pairing(settings: Settings, database: Database) -> Iterator[Finding]:
     try:
         paired = paired_database(settings.data)
     except SettingsError as error:
-        yield Finding("data folder", PROBLEM, str(error), "restore identity.json, or run mwl-broker migrate --pair")
+        yield Finding("data folder", PROBLEM, str(error), UNREADABLE_REMEDY)
         return
     if paired not in (None, database.identity):
         yield Finding("data folder", PROBLEM, OTHER, OTHER_REMEDY)

@@ -17,7 +17,7 @@ def doctor(settings: Settings, json: Annotated[bool, typer.Option("--json", help
     """Check ports, data folder, database, limits, certificates, time zone and profile; say how to mend what is wrong.
 
     Takes the flags of serve. Works beside a running broker or without one, and changes nothing. Ends with 1 when there
-    are problems; warnings are none.
+    are problems; warnings do not count.
     """
     log.configure(settings.log)
     findings = examine(settings, SystemClock())
@@ -28,6 +28,6 @@ def doctor(settings: Settings, json: Annotated[bool, typer.Option("--json", help
         rows = [(f.status, f.check, f.found, f.mend) for f in findings]
         print_table("", ("Status", "What", "Found", "How to mend it"), rows)
         other = sum(1 for finding in findings if finding.status not in (OK, PROBLEM))
-        remark(f"{problems} problems, {other} warnings.")
+        remark(f"{problems} problem{'s' * (problems != 1)}, {other} warning{'s' * (other != 1)}.")
     if problems:
         raise typer.Exit(1)

@@ -16,6 +16,7 @@ from broker.whole_file import read_whole, write_whole
 
 FILE = "identity.json"
 STORE_PREFIX = "files:"
+UNREADABLE_REMEDY = f"restore {FILE}; if it is lost, remove it and run mwl-broker migrate --pair"
 IDENTITY = "SELECT identity FROM database_identity"
 
 
@@ -59,7 +60,7 @@ def read_pairing(data: Path) -> Pairing | None:
             "the identity of the data folder cannot be read",
             file=data / FILE,
             reason=reason,
-            remedy="restore the file; if it is lost, remove it and run mwl-broker migrate --pair",
+            remedy=UNREADABLE_REMEDY,
         ) from None
 
 

@@ -195,3 +195,28 @@ def test_images_without_a_file_and_files_without_a_row_are_told(tmp_path: Path, 
         f"1 stored images have no file: number 1; accession {case.accession}; study {image.StudyInstanceUID}"
     )
     assert found(findings, "unclaimed files").status == WARNING
+
+
+def test_a_database_that_is_missing_beside_its_folder_is_a_problem(tmp_path: Path, clock: SettableClock) -> None:
+    data = tmp_path / "data"
+    with running(data, f"sqlite:///{data / 'broker.db'}"):
+        pass
+    (data / "broker.db").unlink()
+
+    database = found(examine(settings(data), clock), "database")
+
+    assert database.status == PROBLEM
+    assert "restore it" in database.mend
+    assert "--pair" in database.mend
+
+
+def test_a_folder_whose_identity_cannot_be_read_is_a_problem(tmp_path: Path, clock: SettableClock) -> None:
+    data = tmp_path / "data"
+    with running(data, f"sqlite:///{data / 'broker.db'}"):
+        pass
+    (data / "identity.json").write_text("{}")
+
+    folder = next(one for one in examine(settings(data), clock) if one.status == PROBLEM)
+
+    assert folder.check == "data folder"
+    assert "identity.json" in folder.mend
