@@ -1,4 +1,4 @@
-"""How a door accepts: it leaves descriptors for others, pauses while the system has none, and says so once a minute."""
+"""How a door accepts: it leaves descriptors for others, and pauses, with a log line a minute, while there are none."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ TELL_SECONDS = 60.0
 """Between two log lines about what peers can cause as often as they like."""
 
 KEPT_DESCRIPTORS = 64
-"""Of the doors: left free for the database, objects in arrival, and the health routes, to which half of them are open.
-At most the fourth part of all descriptors."""
+"""Descriptors that the doors leave free, for the database, objects in arrival and the health routes, which may use half
+of them; at most a KEPT_PART-th of all there are."""
 KEPT_PART = 4
 
 ANYBODY = ""

@@ -142,7 +142,7 @@ class Broker:
         return folder
 
     def _close_to_others(self) -> None:
-        """What is ours is made its owner's alone; what others can still read is said."""
+        """Close our files to other users; warn of what they can still read because it is not ours to close."""
         for path in close_to_others(kept_paths(self.settings)):
             self._warn("data.open_to_others", f"other users have rights to {path}, which is not ours to close", path)
 
@@ -151,7 +151,7 @@ class Broker:
         self.warnings.append(text)
 
     def _tell_ports(self, folder: DataFolder) -> None:
-        """Who looks for the ports there has to look into the log instead; the doors serve all the same."""
+        """The doors serve even if ports.json cannot be written; the ports are in the log, too."""
         try:
             folder.tell_ports(self.ports)
         except OSError as error:
@@ -177,7 +177,7 @@ class Broker:
         return database
 
     def _prepare(self, site: Site, database: Database, files: ObjectFiles) -> int:
-        """What must be true before anybody is served: no remains of a kill, steps encoded by this profile.
+        """Before any door opens: remove what a kill left unfinished, and encode open steps by this profile.
 
         returns  the number below which object files are older than this start
         """
@@ -186,7 +186,7 @@ class Broker:
         return older
 
     def _recover(self, recovery: Recovery) -> None:
-        """Look after the object files that have no row, beside those who are served."""
+        """Look after the object files that have no row, while the doors serve."""
         self._undo.callback(recovery.stop, CUT_SECONDS)
         recovery.start()
 
@@ -292,7 +292,7 @@ class Broker:
 
 
 def _within(limit_seconds: float, work: Callable[[], None]) -> None:
-    """Do it, but do not wait longer than the limit for its end."""
+    """Run `work`, and wait for it no longer than the limit."""
     thread = threading.Thread(target=work, name="close", daemon=True)
     thread.start()
     thread.join(limit_seconds)

@@ -19,7 +19,7 @@ JUMP_SECONDS = 30.0
 this size means that somebody set it."""
 
 SAME_MOMENT_SECONDS = 1.0
-"""Readings of the two clocks that lie further apart, because the process was suspended in between, are not compared."""
+"""Readings of the two clocks that are further apart are not compared: the process was suspended in between."""
 
 MOST_JUMPS = 100
 """Jumps that are remembered, the latest; more of them in a day are a fault that the log has told often enough."""
@@ -38,7 +38,7 @@ class SystemClock:
 
 
 def steady_seconds() -> float:
-    """A clock that nobody sets. On Linux it also counts the time that the machine slept, which is no jump then."""
+    """A clock that cannot be set. On Linux it also runs while the machine sleeps, so that sleep is not a jump."""
     return time.clock_gettime(getattr(time, "CLOCK_BOOTTIME", time.CLOCK_MONOTONIC))
 
 

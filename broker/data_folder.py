@@ -87,7 +87,7 @@ class DataFolder:
         write_whole(self.path / PORTS, json.dumps(ports).encode() + b"\n", sync=False)
 
     def forget_ports(self) -> None:
-        """A file that cannot be removed may name ports that nobody listens on: that costs its reader a try."""
+        """Remove ports.json. If that fails, it names closed ports, and a client that tries one is refused."""
         with suppress(OSError):
             (self.path / PORTS).unlink(missing_ok=True)
 
@@ -124,9 +124,9 @@ def prepare_folder(settings: Settings) -> None:
 
 
 def kept_paths(settings: Settings) -> list[Path]:
-    """What nobody else may read: the data folder with what it holds itself, and the database with its side files.
+    """What only its owner may read: the data folder and the entries in it, the database and the files beside it.
 
-    The folders of objects are made for their owner alone, and nobody gets past their top.
+    The folder of objects is one entry: once it is closed, other users cannot reach what is below.
     """
     file = database_file(settings)
     database = [] if file is None else [file, *side_files(file), file.with_name(f"{file.name}-journal")]

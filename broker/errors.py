@@ -6,7 +6,7 @@ from broker.visible import visible
 
 
 class BrokerError(Exception):
-    """A cause with facts. The text is constant; what changes stands in the facts."""
+    """A cause with facts. The text is constant; what changes is in the facts."""
 
     def __init__(self, text: str, **facts: object) -> None:
         super().__init__(text)
@@ -43,7 +43,7 @@ class Stopping(BrokerError):
 
 
 class UnreadableMessage(BrokerError):
-    """Bytes that are no HL7 v2 message."""
+    """The bytes are not an HL7 v2 message."""
 
 
 class TooMany(UnreadableMessage):
@@ -51,11 +51,11 @@ class TooMany(UnreadableMessage):
 
 
 class UnreadableDataset(BrokerError):
-    """Bytes that are no DICOM dataset, or one that does not fit its SOP class."""
+    """The bytes are not a DICOM dataset, or not one of their SOP class."""
 
 
 class BeyondBounds(UnreadableDataset):
-    """A dataset that is deeper, longer or more numerous than any we read."""
+    """A dataset is nested deeper, is longer, or has more elements than we read."""
 
 
 class StorageFull(BrokerError):

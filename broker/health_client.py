@@ -1,4 +1,4 @@
-"""Asks a broker's HTTP door how it is: directly, whatever proxies the environment names for the rest of the world."""
+"""Asks a broker's HTTP door for its health: directly, never through a proxy that the environment names."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ def health(host: str, port: int, which: str, timeout_seconds: float) -> int:
     """HTTP status of /health/`which`.
 
     which   "live" or "ready"
-    raises  OSError when nobody answers in time, ValueError or http.client.HTTPException for what is not HTTP
+    raises  OSError when there is no answer in time; ValueError or http.client.HTTPException when it is not HTTP
     """
     try:
         with urllib.request.build_opener(_DIRECT).open(health_url(host, port, which), timeout=timeout_seconds) as told:
@@ -23,6 +23,6 @@ def health(host: str, port: int, which: str, timeout_seconds: float) -> int:
 
 
 def health_url(host: str, port: int, which: str) -> str:
-    """Where it is asked, for people too."""
+    """The address of a health route."""
     address = f"[{host}]" if ":" in host else host
     return f"http://{address}:{port}/health/{which}"

@@ -1,6 +1,6 @@
-"""Lines to a descriptor that may be full, closed, or a pipe that nobody empties: whoever writes one never waits.
+"""Lines to a descriptor that may be full, closed, or a pipe without a reader: the caller never waits.
 
-What a line tells is worth less than the work it tells of. So lines wait in a queue of limited length, one daemon thread
+A line is worth less than the work that it reports. So lines wait in a queue of limited length, one daemon thread
 writes them, and a line for which there is no room, or that cannot be written, is dropped and counted. When lines can be
 written again, one of them says how many were lost.
 """
@@ -19,7 +19,7 @@ from queue import SimpleQueue
 MOST_LINES = 10_000
 MOST_BYTES = 4_000_000
 WRITE_BYTES = select.PIPE_BUF
-"""Lines written at once: a pipe takes so much in one piece, so that lines of several processes do not mix."""
+"""Lines written at once: a pipe takes this much in one piece, so that lines of several processes do not mix."""
 PAUSE_SECONDS = 0.02
 """After a write. A line that comes after a rest is written at once; those of a busy broker are written together, which
 saves a change of thread for each."""
@@ -39,7 +39,7 @@ class LineWriter:
         self.encoding = encoding
         self._tell_lost = tell_lost
         self._lock = threading.RLock()  # a destructor may log in the middle of a call
-        self._wake: SimpleQueue[None] = SimpleQueue()  # made for this: its put may interrupt its put
+        self._wake: SimpleQueue[None] = SimpleQueue()  # reentrant: a destructor may call put inside put
         self._lines: deque[bytes] = deque()
         self._bytes = 0
         self._idle = True
@@ -126,7 +126,7 @@ class LineWriter:
     def _send(self, data: bytes) -> bool:
         """Write all of it, waiting as long as it takes; False when it cannot be written."""
         if self._torn:
-            data = b"\n" + data  # what stands before is half a line
+            data = b"\n" + data  # the line before was cut off
         left = memoryview(data)
         try:
             while left:

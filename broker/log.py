@@ -92,7 +92,7 @@ class _Sink:
         return self
 
     def rendered(self, logger: Any, method: str, event: Event) -> str:
-        """The line of an event. An event of which none can be made is dropped: it fails nobody's request."""
+        """The line of an event. An event that cannot be rendered is dropped, and the request that logged it goes on."""
         try:
             made: Any = event
             for processor in self._processors:
@@ -140,7 +140,7 @@ def _with_facts(facts: Mapping[str, Any], logger: Any, method: str, event: Event
 
 
 def without_control_characters(logger: Any, method: str, event: Event) -> Event:
-    """Show what a peer's text would do to a terminal, or to whoever reads lines, as escapes; see `visible`."""
+    """Escape characters of a peer's text that act on a terminal or break a line; see `visible`."""
     for name, value in event.items():
         if isinstance(value, str):
             event[name] = visible(value)

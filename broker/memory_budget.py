@@ -19,15 +19,14 @@ from dataclasses import dataclass
 
 TOTAL_BYTES = 256_000_000
 HOSTS = 4
-"""One host gets one part of so many."""
+"""The share of one host is the total divided by this."""
 LONGEST_BYTES = 17_000_000
-"""The longest input that is held: 11 MB of HL7 with the chunk behind it, or a DICOM dataset that is no object."""
-
+"""The longest input that is held: 11 MB of HL7 with the chunk behind it, or a DICOM dataset other than an object."""
 
 MUCH_BYTES = 20_000_000
-"""After so much was held the system gets memory back."""
+"""Once this much was held, freed memory is given back to the system."""
 SETTLE_SECONDS = 1.0
-"""Before it does: what was read is in hand for a moment longer than its bytes are claimed."""
+"""Wait before that: a message is in use for a moment longer than its bytes are claimed."""
 
 
 class _Pool:
@@ -101,7 +100,7 @@ class MemoryBudget:
         return Claim(self, host)
 
     def take(self, claim: Claim, wanted_bytes: int) -> bool:
-        """Let a claim hold so many bytes in all, if they fit; for Claim only."""
+        """Let a claim hold `wanted_bytes` in all, if they fit; for Claim only."""
         with self._lock:
             return self._take(claim, wanted_bytes)
 
@@ -183,25 +182,25 @@ class Claim:
         self.release()
 
     def grow_now(self, wanted_bytes: int) -> bool:
-        """Hold so many bytes in all; False, and nothing has changed, when they do not fit now."""
+        """Hold `wanted_bytes` in all; False, and nothing has changed, when they do not fit now."""
         return wanted_bytes <= self.held_bytes or self._budget.take(self, wanted_bytes)
 
     async def grow(self, wanted_bytes: int) -> None:
-        """Hold so many bytes in all; waits until they fit. The caller limits the wait."""
+        """Hold `wanted_bytes` in all; waits until they fit. The caller limits the wait."""
         if self.grow_now(wanted_bytes):
             return
         loop = asyncio.get_running_loop()
         has_it = asyncio.Event()
 
         def wake() -> None:
-            with suppress(RuntimeError):  # its loop is closed: nobody waits any more
+            with suppress(RuntimeError):  # its loop is closed: the waiter is gone
                 loop.call_soon_threadsafe(has_it.set)
 
         with self._budget.waiting(self, wanted_bytes, wake):
             await has_it.wait()
 
     def grow_within(self, wanted_bytes: int, seconds: float) -> bool:
-        """Hold so many bytes in all; blocks until they fit. False when they do not within the time."""
+        """Hold `wanted_bytes` in all; blocks until they fit. False when they do not within the time."""
         if self.grow_now(wanted_bytes):
             return True
         has_it = threading.Event()

@@ -32,7 +32,7 @@ def needed(settings: Settings) -> int:
 
 
 def fitted(settings: Settings, limit: int) -> Settings:
-    """The settings with fewer connections for each door, so that all of them fit into so many open files."""
+    """The settings with fewer connections for each door, so that all of them fit into this many open files."""
     if limit == resource.RLIM_INFINITY or needed(settings) <= limit:
         return settings
     room = limit - min(OTHER_FILES, limit // 2)
@@ -61,5 +61,5 @@ def _dicom(settings: Settings) -> int:
 
 
 def _scaled(places: int, factor: float) -> int:
-    """0 is no limit, and stays it."""
+    """0 means no limit, and stays 0."""
     return max(min(LEAST_PLACES, places), int(places * factor))

@@ -1,7 +1,7 @@
-"""Files that nobody but their owner reads: messages, orders and images are about patients.
+"""Files that only their owner can read: messages, orders and images are about patients.
 
-Whatever the umask and whoever made a folder: what is made is made for its owner alone, what is ours and open to others
-is closed, and what is not ours to close can be named.
+New files and folders are made for their owner alone, whatever the umask. Ours that are open to other users are closed;
+those that are not ours to close are returned, so that they can be named.
 """
 
 from __future__ import annotations
@@ -31,7 +31,7 @@ def make_folder(folder: Path) -> None:
 def make_file(file: Path) -> None:
     """Make an empty file for its owner alone where there is none; one that is there is not touched.
 
-    Errors are left to whoever opens it.
+    Errors show when it is opened.
     """
     with suppress(OSError):
         os.close(os.open(file, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE))

@@ -42,9 +42,9 @@ class PlaceLimits:
 
     total           at once, from everybody
     per_host        at once, from one address; 0: no limit of its own
-    least_seconds   a silent connection gives way to nobody before this time
+    least_seconds   a silent connection does not give way before this time
     settle_seconds  and to its own host's newcomer only after this time
-    rest_seconds    one that has delivered gives way only after so much silence: its sender may be about to send more
+    rest_seconds    one that has delivered gives way only after this much silence: its sender may be about to send more
     """
 
     total: int
@@ -66,7 +66,7 @@ class Places(Generic[Holder]):
         return self._count
 
     def is_full(self) -> bool:
-        """No place is left for anybody."""
+        """No place is left."""
         return self._count >= self._limits.total
 
     def is_full_for(self, host: str) -> bool:
@@ -88,7 +88,7 @@ class Places(Generic[Holder]):
             del self._hosts[holder.host]
 
     def who_gives_way(self, newcomer_host: str) -> Holder | None:
-        """The connection that has to leave so that the newcomer can stay; None: nobody can."""
+        """The connection that has to leave so that the newcomer can stay; None: there is none."""
         now = time.monotonic()
         rested_at = now - self._limits.rest_seconds
         for host in self._givers(newcomer_host):
@@ -131,7 +131,7 @@ class Places(Generic[Holder]):
 
 
 def has_unread_bytes(descriptor: int) -> bool:
-    """True when the system holds bytes of a socket that nobody has read; False also when it is closed."""
+    """True when the system holds bytes of a socket that were not read yet; False also when it is closed."""
     try:
         return fcntl.ioctl(descriptor, termios.FIONREAD, bytes(4)) != bytes(4)
     except (OSError, ValueError):

@@ -12,7 +12,7 @@ from typing import Protocol
 from broker.errors import AlreadyRunning, BrokerError, SettingsError
 
 FOLDER_LOCK = "serve.lock"
-"""In the data folder: whoever serves holds it."""
+"""In the data folder: the serving broker holds a lock on it."""
 
 CUT_SECONDS = 0.5
 """What a part may take after its grace time to cut off what is left."""

@@ -106,7 +106,7 @@ class ObjectFiles:
         return WrittenObject(number, path, length, offset, digest)
 
     def _begin(self, part: Path, final: Path, path: str) -> int:
-        """A descriptor of the new part; as long as that exists nobody else can come to the final name."""
+        """Open the new part file. While it exists, no other writer can take the final name."""
         try:
             _make_folder(final.parent, self._data)
             try:
@@ -133,7 +133,7 @@ class ObjectFiles:
             return False
 
     def clear_parts(self) -> tuple[int, int]:
-        """Remove what was not finished. The caller holds the data folder, so nobody writes meanwhile.
+        """Remove what was not finished. The caller holds the data folder, so no other process is writing.
 
         returns  how many were removed, and the highest number of the whole files that we named, 0 without any
         """

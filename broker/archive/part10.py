@@ -127,7 +127,7 @@ def is_whole(file: Path, offset: int, transfer_syntax_uid: str) -> bool:
 
 def _elements_end(descriptor: int, at: int, order: Order) -> bool:
     """Step from element to element; `open_ones` holds, for each sequence or item of undefined length, whether the
-    elements in it have implicit VRs. How an element is encoded is seen by itself, as whoever sent it may be wrong."""
+    elements in it have implicit VRs. The encoding is taken from the bytes: what the sender announced may be wrong."""
     size = os.fstat(descriptor).st_size
     head = os.pread(descriptor, 12, at)
     implicit = not _names_vr(head)

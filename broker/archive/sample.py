@@ -1,4 +1,4 @@
-"""A few of a folder's object files, spread over its days, to see whose they are."""
+"""A few of a folder's object files, spread over its days, to find out which database they belong to."""
 
 from __future__ import annotations
 
@@ -33,7 +33,7 @@ def sample_objects(data: Path) -> list[SampleFile]:
 
 
 def _folders(top: Path, depth: int) -> Iterator[Path]:
-    """Folders so far below the top: objects lie in year/month/day."""
+    """Folders at this depth below the top: objects are kept in year/month/day."""
     try:
         with os.scandir(top) as entries:
             found = [Path(entry.path) for entry in entries if entry.is_dir()]

@@ -13,7 +13,7 @@ from broker.settings import Settings
 from broker.store.database import Database, open_database
 
 ANY_WORD = {"ignore_unknown_options": True}
-"""For commands that take a number or an id: one that begins with a hyphen is no option, but one that nothing has."""
+"""For commands that take a number or an id: a word that begins with a hyphen is an unknown id, not an option."""
 
 
 def row_id(word: str) -> int | None:

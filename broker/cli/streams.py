@@ -1,7 +1,7 @@
 """Standard output and error as commands may use them: printing never fails, and never stops the work in the middle.
 
-What could not be printed is looked at once, at the end: output that nobody wants any more (`| head`) is fine, a full
-disk is a failure. Characters that the encoding lacks are written as escapes.
+What could not be printed is checked once, at the end: a reader that has stopped reading (`| head`) is fine, a full disk
+is a failure. Characters that the encoding lacks are written as escapes.
 """
 
 from __future__ import annotations

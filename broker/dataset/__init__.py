@@ -1,1 +1,1 @@
-"""The DICOM language: datasets that anybody may have sent, read from bytes within bounds; no sockets, no rows."""
+"""The DICOM language: datasets from any sender, read from bytes within bounds; no sockets, no rows."""

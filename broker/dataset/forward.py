@@ -51,7 +51,7 @@ class Source(Protocol):
 
 
 class PlainSource:
-    """The bytes of a stream that can seek, from where it stands."""
+    """The bytes of a stream that can seek, from its current position."""
 
     def __init__(self, stream: BinaryIO) -> None:
         self._stream = stream
@@ -91,7 +91,7 @@ class DeflatedSource:
         self._held = self._held[gone:]
 
     def _next(self) -> bytes:
-        """What comes out next; b"" at the end."""
+        """The next inflated bytes; b"" at the end."""
         out = b""
         try:
             while not out and not self._inflater.eof:
@@ -120,7 +120,7 @@ class ForwardReader:
         self._length = Struct(f"{order}L").unpack_from
         self._window = b""
         self._begin = 0  # position of the window
-        self._at = 0  # of what comes next, from the window's beginning
+        self._at = 0  # of the next element, from the window's beginning
         self._bytes_left = bounds.read_bytes
         self._elements_left = bounds.elements
 
@@ -129,7 +129,7 @@ class ForwardReader:
 
         raises  BeyondBounds; UnreadableDataset when a sequence does not add up
         """
-        # Datasets that are encoded in the other VR are so from their first element on.
+        # A dataset that is not in the announced encoding differs from its first element on.
         return self._elements(wanted, self._looks_explicit(), None, last_tag)
 
     def _elements(self, wanted: Wanted, explicit: bool, end: int | None, last_tag: int = 0xFFFFFFFF) -> Item:
@@ -187,11 +187,11 @@ class ForwardReader:
         return value
 
     def _sequence(self, members: Wanted, explicit: bool, vr: bytes, length: int, tag: int) -> bytes | tuple[Item, ...]:
-        """The wanted elements of its items; b"" for what is no sequence."""
+        """The wanted elements of its items; b"" when the element is not a sequence."""
         if vr not in (b"", b"SQ", b"UN"):
             self._pass_by(explicit, vr, length)
             return b""
-        # PS3.5 6.2.2: what a relay did not know stands in Implicit VR.
+        # PS3.5 6.2.2: a sequence sent as UN, by a relay that did not know it, is in Implicit VR.
         explicit = explicit and vr == b"SQ"
         end = None if length == UNDEFINED else self._begin + self._at + length
         found: list[Item] = []
@@ -215,7 +215,7 @@ class ForwardReader:
         return tuple(found)
 
     def _looks_explicit(self) -> bool:
-        """Whether a VR stands where the first element has one; what was announced, where there is no element."""
+        """Whether the first element has a VR; without an element, what was announced."""
         if len(self._window) < self._at + 6:
             self._open_window(WINDOW_BYTES)
         vr = self._window[self._at + 4 : self._at + 6]
@@ -236,7 +236,7 @@ class ForwardReader:
     def _pass_by_sequence(
         self, open_ones: list[bool], *, inside_item: bool = False, ends_with_item: bool = False
     ) -> None:
-        """Go behind what has no length: to the delimiter of its own sequence, or item.
+        """Skip a sequence or an item of undefined length, up to its own delimiter.
 
         open_ones  of each open sequence, whether its elements say their VR
         """
@@ -276,7 +276,7 @@ class ForwardReader:
             raise BeyondBounds("the header has too many elements")
 
     def _open_window(self, size: int) -> None:
-        """Move the window so that it begins with what comes next."""
+        """Move the window so that it begins at the next element."""
         self._begin += self._at
         self._at = 0
         self._window = self._source.at(self._begin, size)

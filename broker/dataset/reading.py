@@ -134,7 +134,7 @@ class _Walk:
             if at > end:
                 raise UnreadableDataset("a value is longer than what is left of the dataset", tags=(tag,))
             if vr == "UN" and explicit and vr_of(tag) == "SQ":
-                # PS3.5 6.2.2: what a relay did not know stands in Implicit VR.
+                # PS3.5 6.2.2: a sequence sent as UN, by a relay that did not know it, is in Implicit VR.
                 found[tag] = self._items(tag, start, at, False, level, delimited=False)[0]
             else:
                 found[tag] = encoded[start:at]

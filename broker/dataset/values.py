@@ -1,10 +1,10 @@
-"""Values of a dataset that anybody may have made, as plain text and as moments; never an exception."""
+"""Values of a dataset from any sender, as plain text and as date and time; never raises."""
 
 from __future__ import annotations
 
 
 def plain(value: str) -> str:
-    """Text without control characters and without blanks around it; what no encoding holds becomes `?`."""
+    """Text without control characters, stripped; what cannot be encoded becomes `?`."""
     if not value.isprintable():
         whole = value.encode("utf-8", "replace").decode("utf-8")
         value = "".join(char for char in whole if char.isprintable())

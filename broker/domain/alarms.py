@@ -39,16 +39,16 @@ KINDS: Mapping[str, AlarmKind] = {
     ),
     "cancel-superseded": AlarmKind(
         "A cancel or discontinue is older than what is known of its step. The step stays as it is.",
-        "if it shall be cancelled, send the cancel again with a newer time",
+        "if it should be cancelled, send the cancel again with a newer time",
     ),
     "completed-while-performing": AlarmKind(
         "The order's side says a step is complete while a modality still reports work on it. The step stays STARTED "
         "until the modality ends.",
-        "look whether the modality forgot to end its step",
+        "check whether the modality forgot to end its step",
     ),
     "performed-on-cancelled": AlarmKind(
         "A modality began work on a cancelled step. What it did is kept and linked; the step stays CANCELED.",
-        "ask the modality's staff; order the examination anew if it counts",
+        "ask the modality's staff; order the examination again if it counts",
     ),
     "clock-jumped": AlarmKind(
         "This machine's clock was set forward or back by more than half a minute while the broker was running. The "
@@ -61,7 +61,7 @@ KINDS: Mapping[str, AlarmKind] = {
     "instance-conflict": AlarmKind(
         "An image came under a known SOP Instance UID with other bytes. The first one stays; the other is kept aside "
         "(table instance_conflicts).",
-        "find out which is right, and which system gives UIDs twice",
+        "find out which is right, and which system reuses UIDs",
     ),
     "image-without-file": AlarmKind(
         "Stored images of a study have no whole file in the data folder any more: it is missing, or has another "

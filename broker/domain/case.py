@@ -61,7 +61,7 @@ class Case:
             self.give_reason(reason)
 
     def give_reason(self, reason: str) -> None:
-        """Once, and not more than the journal keeps."""
+        """Keep a reason: each one once, and no more than the journal holds."""
         if len(self.reasons) < MOST_REASONS and reason not in self.reasons:
             self.reasons.append(reason)
 

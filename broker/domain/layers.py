@@ -1,7 +1,7 @@
-"""Records of a request over those that were loaded, found by id, by name, and by what they hang under.
+"""Records of a request over those that were loaded, found by id, by name, and by their parent.
 
-A message may have hundreds of orders and a batch hundreds of messages: nothing here is looked through from end to end
-for each of them.
+A message may have hundreds of orders and a batch hundreds of messages, so no list is scanned from end to end for each
+of them.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ Key = tuple[str, object]
 Index = defaultdict[Key, list[int]]
 
 FEW = 16
-"""So many records are looked through sooner than indexed: one ordinary order has one of each."""
+"""Up to this many records, a scan is quicker than an index: an ordinary order has one of each."""
 
 
 def keys_of(record: Patient | Order | RequestedProcedure | ScheduledStep) -> list[Key]:
@@ -60,7 +60,7 @@ class Layers(ChainMap[int, Record], Generic[Record]):
         return {**loaded, **own}.values()
 
     def with_key(self, name: str, value: object) -> Collection[Record]:
-        """Records that may carry this: those that carry it are among them, and who asks looks whether they do."""
+        """Records that may carry this: those that carry it are among them, and the caller checks whether they do."""
         own, loaded = self.maps
         if len(own) + len(loaded) <= FEW:
             return self.values()

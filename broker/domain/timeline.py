@@ -18,7 +18,7 @@ TICK = timedelta(microseconds=1)
 
 
 def next_moment(at: datetime, *known: datetime | None) -> datetime:
-    """`at`; just after the latest known time where that is later."""
+    """`at`, or just after the latest known time if that is not earlier."""
     latest = max(filter(None, known), default=at)
     return at if at >= latest else latest + TICK
 

@@ -63,7 +63,7 @@ def arrive(raw: bytes, peer: str, at: datetime, site: Site) -> Arrival:
 def split(arrival: Arrival, site: Site) -> Message:
     """Split the message and fill in what its header says.
 
-    raises  UnreadableMessage when it is no HL7; TooMany, one of these, past a bound of `hl7v2/segments`
+    raises  UnreadableMessage when it is not HL7; TooMany (a subclass) past a bound of `hl7v2/segments`
     """
     message = read(arrival.received.raw, site.charset)
     arrival.received = _received(message, arrival.received, site)

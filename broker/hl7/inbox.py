@@ -51,7 +51,7 @@ Request = PlaceOrder | KeepMessage
 READ_HERE_BYTES = 10_000
 READ_HERE_SEGMENTS = 100
 """Longer messages are read beside the event loop, so that other connections do not wait for them: what is read on it
-takes some milliseconds at worst."""
+takes a few milliseconds at worst."""
 LONG_BYTES = 1_000_000
 """Messages beyond this length wait for each other, and no shorter one waits for them."""
 READ_AT_ONCE_BYTES, READ_OF_HOST_BYTES = 20_000_000, 15_000_000
@@ -151,7 +151,7 @@ class Inbox:
     async def _conclude_aside(
         self, arrival: Arrival, read: Callable[[Arrival], tuple[Verb, Request]], thread: Executor
     ) -> bytes:
-        """Read a longer message beside the event loop; of the longest, only so many as memory bears at once."""
+        """Read a longer message beside the event loop; the longest ones wait until there is memory for them."""
         raw, host = arrival.received.raw, arrival.received.peer.rpartition(":")[0]
         with self._reading.claim(host) as claim:
             if thread is self._long:

@@ -60,7 +60,7 @@ class ListenerLimits:
 class _Stream(HL7StreamReader):  # type: ignore[misc]
     @property
     def has_unread(self) -> bool:
-        """True when bytes wait that nobody has asked for."""
+        """True when bytes were received and not read yet."""
         return bool(self._buffer)
 
 
@@ -271,7 +271,7 @@ class Hl7Listener:
         return not is_full
 
     def _make_room(self, host: str) -> bool:
-        """Close the connection that gives way to a newcomer from this host; False when nobody can."""
+        """Close the connection that gives way to a newcomer from this host; False when there is none."""
         leaving = self._places.who_gives_way(host)
         if leaving is None:
             return False

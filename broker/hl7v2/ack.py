@@ -34,7 +34,7 @@ MAX_ERR_8_CHARACTERS = 250
 """Lengths of the standard's attribute tables (2.5.1 2.15.5, 2.15.8), before escaping."""
 
 MOST_ECHOED = 4_000
-"""Characters of one field of a sender's that stand in the answer to it; the standard's longest has 227."""
+"""Characters of a field of the sender that are copied into the answer; the standard's longest has 227."""
 
 VERSIONS = ("2.3", "2.3.1", "2.4", "2.5", "2.5.1")
 ANSWER_VERSION = "2.5.1"

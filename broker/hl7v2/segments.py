@@ -1,6 +1,6 @@
 """Where the segments of a message begin and end; a segment itself, and its fields, are made when they are asked for.
 
-The law of this file: what a message costs is in proportion to its bytes, however many segments they are cut into.
+The law of this file: the cost of a message is proportional to its bytes, however many segments it has.
 """
 
 from __future__ import annotations
@@ -22,7 +22,7 @@ MOST_CHARACTERS = 100_000
 MOST_FIELDS = 100
 """Fields of one segment that are looked at; a path names none beyond 99."""
 KEPT_SEGMENTS = 128
-"""Up to so many segments are kept as they are made, with their fields: a message is read by some eighty rows."""
+"""Up to this many segments are kept with their fields once they are made: some eighty rows read a message."""
 
 _NAME = re.compile(r"[A-Z][A-Z0-9]{2}")
 _RETURNS = re.compile("\r\r*")  # begins with a letter, which is searched for thirty times as fast as a class
@@ -33,7 +33,7 @@ _WINDOW = 1 << 18
 class Segment:
     """One segment; values are still escaped and hold the delimiters.
 
-    name      three characters; "" for a line that is no segment
+    name      three characters; "" for a line that is not a segment
     position  index in `message.segments`
     """
 
@@ -132,7 +132,7 @@ class Segments(Sequence[Segment]):
         return Segment(self, self._names[self._codes[position]], position)
 
     def code(self, name: str) -> int:
-        """The number that stands for a name in this message; -1: no segment has it."""
+        """The number of a name in this message; -1: no segment has it."""
         return self._known.get(name, -1)
 
     @property
@@ -176,7 +176,7 @@ class Segments(Sequence[Segment]):
         return fields
 
     def field_of_long(self, position: int, number: int) -> str:
-        """One field of a segment that is better not split: copies of a long text are what costs."""
+        """One field of a long segment, which is not split: that would copy all of its text."""
         begin, last = self._begins[position], self._ends[position]
         if self._names[self._codes[position]] == "MSH":
             if number == 1:
@@ -223,12 +223,13 @@ class Part(Sequence[Segment]):
 def _lines(text: str, separator: str) -> Iterator[tuple[int, int]]:
     """Beginning and end of each line that is not empty.
 
-    Segments end with CR; LF and CRLF are taken too, but an LF inside a text is no end: a segment's name must follow it.
+    Segments end with CR; LF and CRLF are taken too; an LF ends a segment only if a segment's name follows: texts may
+    hold one.
     """
     begin = 0
     for end, follows in _ends(text, separator) if "\n" in text else _returns(text):
         if text[end] == "\n":
-            while end > begin and text[end - 1] == "\n":  # of several only the last stands before the name
+            while end > begin and text[end - 1] == "\n":  # of several, only the last precedes the name
                 end -= 1
         if end > begin:
             yield begin, end

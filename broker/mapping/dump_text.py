@@ -27,7 +27,7 @@ SHORTENED = "a value was shortened by dcmdump (its option +L keeps all)"
 
 _ELEMENT = re.compile(r"\s*\(([0-9A-Fa-f]{4}),([0-9A-Fa-f]{4})\)(?:\s+(\S{1,2})(?=\s|$))?\s*(.*)", re.DOTALL)
 _END = re.compile(r"\]\s*(?:#|$)")
-"""The end of a quoted value, in the line that it stands in: a bracket, and behind it nothing or a comment."""
+"""The end of a quoted value within its line: a bracket, and behind it nothing or a comment."""
 _CUT_OFF = re.compile(r"\[.*\.\.\.\s+#")
 _TEXT = frozenset({
     "AE", "AS", "CS", "DA", "DS", "DT", "IS", "LO", "LT", "PN", "SH", "ST", "TM", "UC", "UI", "UR", "UT",

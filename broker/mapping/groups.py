@@ -11,16 +11,16 @@ from broker.hl7v2.reader import Message
 from broker.hl7v2.segments import Part, Segment, Segments
 
 MOST_GROUPS = 1000
-"""Orders of one message; more are refused. Each is read by eighty rows and written as a tree of its own, and one writer
-serves everybody: so many take it about half a second. The longest lists of a patient have some dozens."""
+"""Orders of one message; more are refused. Each is read by eighty rows and written as a tree of its own, and there is
+one writer: this many take it about half a second. The longest lists of a patient have some dozens."""
 
 MOST_SHARED = 100
 """Segments between an ORC and its first OBR that the OBRs without ORC see too."""
 MOST_SHARED_CHARACTERS = 1_000_000
-"""Of these segments, counted once for each OBR that sees them: they are read anew for each."""
+"""Of these segments, counted once for each OBR that sees them: they are read again for each."""
 
 KEPT_SEGMENTS = 64
-"""Up to so many segments of one name are kept with their fields; more are made again when they are looked at again."""
+"""Up to this many segments of one name are kept with their fields; further ones are made each time they are read."""
 
 OF_THE_GROUP = frozenset({"ORC", "OBR", "TQ1", "IPC", "ZDS"})
 """Segments that are never looked for outside an order's own group."""

@@ -60,7 +60,7 @@ class Selector:
 
     @property
     def is_plain(self) -> bool:
-        """The text holds no delimiter: it stands in a segment as it is, or with escapes."""
+        """The text holds no delimiter: a segment has it as it is, or with escapes."""
         return "^" not in self.text and "&" not in self.text
 
 

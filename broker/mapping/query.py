@@ -41,7 +41,7 @@ MOST_KEYS = 1_000
 """Elements and items of one identifier; scanners send less than a hundred."""
 
 MOST_KEY_BYTES = 65_536
-"""Of one key that is no list of UIDs."""
+"""Of one key, except a list of UIDs."""
 
 MOST_PATTERN = 1_024
 """Characters of a name, or of a key with wild cards, runs of stars counted as one: five times a whole person name."""

@@ -42,7 +42,7 @@ class OrderReader(Fitter):
         return found
 
     def _read_once(self, row: Row, group: Group) -> Value | Absent | None:
-        """What stands in the patient's part is read for the first of the orders that see it, and holds for them all."""
+        """Values from the patient's part are read for the first order that sees them, and kept for the others."""
         if not all(group.sees_the_patients(path.segment, path.owner) for path in self.rows.looks_at[row.key]):
             return self._read(row, group)
         if row.key not in self._of_patient:

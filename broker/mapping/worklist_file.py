@@ -39,7 +39,7 @@ class NoWorklistItem(UnreadableDataset):
 
 @dataclass(frozen=True, slots=True)
 class WorklistFile:
-    """dataset: values as they stand; notes: what was left out while reading, in words."""
+    """dataset: values as encoded; notes: what was left out while reading, in words."""
 
     dataset: Item
     steps: tuple[Item, ...]
@@ -74,7 +74,7 @@ def lines_of(raw: bytes) -> list[str]:
 
 
 def _encoded(raw: bytes) -> tuple[bytes, str]:
-    """The dataset of a file that is no dump, and the transfer syntax that it is to be read in."""
+    """The dataset of a file that is not a dump, and the transfer syntax to read it in."""
     begin = _PREAMBLE_BYTES + 4 if raw[_PREAMBLE_BYTES : _PREAMBLE_BYTES + 4] == b"DICM" else 0
     syntax, at = _meta_header(raw, begin)
     encoded = raw[at:]

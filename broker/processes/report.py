@@ -42,9 +42,9 @@ class Report:
 
 
 class ReportPipe:
-    """Where reports go. A pipe that nobody empties, as while the main process is stopped, is not waited for.
+    """Where reports go. A pipe that is not read, as while the main process is suspended, is not waited for.
 
-    descriptor  of the pipe, which nobody else may write to; it becomes non-blocking
+    descriptor  of the pipe, whose only writer we are; it becomes non-blocking
     """
 
     def __init__(self, descriptor: int) -> None:

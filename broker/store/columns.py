@@ -29,7 +29,7 @@ query, so this very text stands in both. A column of its own, so that a step tha
 
 
 def conventions() -> MetaData:
-    """Empty metadata in which constraints and indexes are named alike on every database."""
+    """Empty metadata in which constraints and indexes get the same names on every database."""
     return MetaData(
         naming_convention={
             "ix": "ix_%(table_name)s_%(column_0_N_name)s",

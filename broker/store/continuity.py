@@ -82,7 +82,7 @@ class Continuity:
             log.error("database.discontinuity", kind=alarm.kind, subject=alarm.subject, detail=alarm.detail)
 
     def lacks(self, tx: Connection) -> bool:
-        """Whether something that was marked is no longer there: the database was replaced under open connections."""
+        """Whether a marked row or counter is gone: the database was replaced under open connections."""
         return bool(find_gap(tx, self._own(self.marks.read())))
 
     def has_news(self) -> bool:
@@ -135,7 +135,7 @@ class Continuity:
 
     @contextmanager
     def _told(self) -> Iterator[None]:
-        """Marks that cannot be written stop nobody: they matter only once a copy is restored. One line tells of it."""
+        """Go on when marks cannot be written: they matter only once a copy is restored. One log line says so."""
         try:
             yield
             self._told_of_marks = False

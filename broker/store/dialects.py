@@ -33,7 +33,7 @@ class Backend(Protocol):
 
     where             what it is, for an operator who must find it; never a password
     identity          the one database that connections may lead to; None: not known yet
-    ground            the files it stands on
+    ground            the files that must stay at their paths
     readers, writers  engines; readers are pooled, read-only and outside transactions
     queue             context in which a write transaction runs; may wait limit_seconds, raises DatabaseUnavailable
     transaction       begun at once; committed at the end, rolled back by an exception
@@ -44,7 +44,7 @@ class Backend(Protocol):
     timeline          of the server, in a transaction: another one has another; "": the kind has none
     heard             True when a kept connection holds unread bytes of the server: most likely it was cut
     begins, ends      a connection is at work, until what begins returned is handed to ends
-    cut_silent        called now and then: frees those who wait for a server that answers nobody
+    cut_silent        called once a second: frees threads that wait for a frozen server
     present           False when the database is visibly gone
     close             gives back what it keeps open
     """

@@ -1,4 +1,4 @@
-"""What an open database stands on: files that must stay where they are as long as anything is promised."""
+"""The files under an open database: answers are promises only while each is still at its path."""
 
 from __future__ import annotations
 

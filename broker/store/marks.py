@@ -25,7 +25,7 @@ HIGHEST = 10**12
 """No broker hands out so many numbers: a mark above is damage, and names made from it would not fit their fields."""
 
 Row = tuple[int, str]
-"""Number of a row and its instant, as both stand in the database."""
+"""Number of a row and its instant, as the database has them."""
 
 
 @dataclass(frozen=True, slots=True)

@@ -26,7 +26,7 @@ MIGRATION_SECONDS = 3600.0  # the same, for a statement of a migration
 IDLE_IN_TRANSACTION_SECONDS = 120.0  # PostgreSQL ends a transaction whose process has stopped
 MOST_KEYS = 1000  # locks one PostgreSQL transaction takes key by key; more would fill the server's lock table
 AS_BYTES = "as_bytes"  # execution option: PostgreSQL sends values as bytes; blobs as text are long, and slow to read
-EVERYTHING = 0  # the lock that stands for all keys: shared by those who lock keys, alone for those with too many
+EVERYTHING = 0  # the lock for all keys: shared by those who lock keys, alone for those with too many
 
 
 class PostgresBackend:
@@ -46,7 +46,7 @@ class PostgresBackend:
             "lock_timeout": f"{max(1, round(lock_seconds * 1000))}ms",
             "idle_in_transaction_session_timeout": f"{IDLE_IN_TRANSACTION_SECONDS:.0f}s",
         }
-        # A plan for any day or page is one for a few steps: it sorts all that are left, for each page anew.
+        # A generic plan is made for a few steps, and would sort all remaining steps again for each page.
         reading = {"default_transaction_read_only": "on", "plan_cache_mode": "force_custom_plan"}
         self.readers = create_engine(
             url,

@@ -1,4 +1,4 @@
-"""A PostgreSQL server that takes connections and answers nothing: whoever waits for it is set free.
+"""Frees threads that wait for a frozen PostgreSQL server: one that takes connections and answers nothing.
 
 The server's own limits (statement_timeout) do not help when it is frozen, and the kernel goes on acknowledging for it.
 """

@@ -62,7 +62,7 @@ class SqliteBackend:
 
     @contextmanager
     def transaction(self, connection: Connection) -> Iterator[None]:
-        # By the driver itself, as most of what stands between (`prepared`); what SQLAlchemy is asked joins in.
+        # By the driver itself, as are most statements (`prepared`); those of SQLAlchemy join this transaction.
         driver = connection.connection.driver_connection
         # One that reads first and writes later would fail at once when somebody wrote in between.
         driver.execute("BEGIN IMMEDIATE")  # type: ignore[union-attr]
@@ -79,7 +79,7 @@ class SqliteBackend:
 
     def prepare(self) -> None:
         make_file(self.path)  # SQLite gives its side files the mode of this one
-        # Kept open: only the last connection to close removes the log, so while this one is open, nobody may.
+        # Kept open: the last connection to close removes the log, and while this one is open, no other is the last.
         self._anchor = connection = self._connect()
         # SQLite changes the mode only outside a transaction.
         mode = connection.execute("PRAGMA journal_mode=WAL").fetchone()[0]
@@ -121,7 +121,7 @@ class SqliteBackend:
 
         Its size and time change when the log is copied into it, once in a while. Then a fresh connection, which has
         nothing in memory, has to find this database there; at most once a second, unless the file became shorter.
-        What was written over pages that the log holds too, or without any change of size and time, nobody can see.
+        A change to pages that the log holds too, or one that leaves size and time as they were, cannot be seen.
         """
         seen = found.st_size, found.st_mtime_ns
         if seen == self._seen:

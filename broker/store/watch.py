@@ -1,4 +1,4 @@
-"""Looks after an open database once a second, off the path of any answer: marks, lost files, a replaced content."""
+"""Checks an open database once a second in its own thread: notes marks, looks for lost files and replaced content."""
 
 from __future__ import annotations
 

@@ -55,7 +55,7 @@ class WriteLock:
         self._open_kept()
 
     def _open_kept(self) -> int:
-        """The file as it lies there: one that was deleted would be locked by us alone."""
+        """The file that is at the path now: a lock on a deleted one would keep no other process out."""
         if self._kept is not None and not os.fstat(self._kept).st_nlink:
             self.close()
         if self._kept is None:

@@ -133,7 +133,7 @@ class _Server(uvicorn.Server):
         super().__init__(config)
         self.opened = threading.Event()
         self.counts: Counts[str] = Counts()
-        # Nothing is lost by a GET that is asked again, so nobody is spared.
+        # A client can repeat a GET and loses nothing, so every silent connection may be closed at once.
         self.places: Places[BoundedProtocol] = Places(
             PlaceLimits(limits.connections, limits.connections_per_host, settle_seconds=0.0, rest_seconds=0.0)
         )
@@ -178,7 +178,7 @@ class _Server(uvicorn.Server):
         return not is_full
 
     def _make_room(self, host: str) -> bool:
-        """Close the connection that gives way to a newcomer from this host; False when nobody can."""
+        """Close the connection that gives way to a newcomer from this host; False when there is none."""
         leaving = self.places.who_gives_way(host)
         if leaving is None:
             return False
@@ -221,7 +221,7 @@ class BoundedProtocol(H11Protocol):
         return None if self._is_serving or self._deadline is None else self._quiet_since
 
     def has_bytes(self) -> bool:
-        """True for a request that nobody has read yet; a half one that has been read is no reason to stay."""
+        """True when bytes were received and not read yet; a half request that was read protects no connection."""
         return has_unread_bytes(self._accepted.fileno())
 
     def give_way(self) -> None:

@@ -3,8 +3,8 @@
 Nothing that was acknowledged is ever removed. A file whose bytes have a row in another file is removed once both were
 compared; what no image can be made of is moved to the folder `unclaimed`, and an alarm says so.
 
-Which files are older than the start is told by their numbers, not by a clock: all that are given from the start on lie
-above those of the files that were there.
+Numbers, not a clock, tell which files are older than the start: all numbers given since are higher than those of the
+files that were there.
 """
 
 from __future__ import annotations
@@ -37,7 +37,7 @@ log = structlog.get_logger()
 
 BATCH_FILES = 20
 REST = 1.0
-"""Time at rest for each second at work, so that who is served meanwhile hardly notices."""
+"""Seconds at rest for each second at work, so that peers hardly notice."""
 LEAST_REST_SECONDS, MOST_REST_SECONDS = 0.002, 2.0
 TELL_SECONDS = 5.0
 WAIT_SECONDS = 30.0
@@ -53,7 +53,7 @@ Result = TypeVar("Result")
 def clear_parts(database: Database, files: ObjectFiles) -> int:
     """Remove unfinished files, and see to it that no number of a file that is there is given again.
 
-    The caller holds the data folder, and nobody has taken a number yet.
+    The caller holds the data folder, and no number has been taken yet.
 
     returns  the number from which on files are younger than this start
     raises   DatabaseUnavailable
@@ -85,7 +85,7 @@ class Counts:
 
 
 class _Stopped(Exception):
-    """The broker ends; the next start goes on."""
+    """The broker is stopping; the next start continues."""
 
 
 @dataclass(slots=True)

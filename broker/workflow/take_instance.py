@@ -1,9 +1,9 @@
 """Take an object from a peer: file first, then row, then success.
 
 A file is removed only when its request cannot have been written, or when a row names another file with the same bytes
-that is on disk. Where nobody knows (a commit that did not answer), the request is handed over once more as soon as the
-store answers: an object that has a row by then keeps it. What is still unknown when the broker ends is taken in by the
-next start (`recover_objects`).
+that is on disk. Where that is unknown (a commit that did not answer), the request is handed over once more as soon as
+the store answers: an object that has a row by then keeps it. What is still unknown when the broker ends is taken in by
+the next start (`recover_objects`).
 """
 
 from __future__ import annotations
@@ -160,7 +160,7 @@ class Intake:
             future.add_done_callback(lambda settled: self._noted(settled, request))
 
     def _noted(self, settled: Future[StoreAnswer], request: StoreInstance) -> None:
-        """The end of a request for which nobody waits."""
+        """A request has ended, and its peer no longer waits."""
         if settled.cancelled():
             self.doubtful.append(request)
         elif (error := settled.exception()) is not None:
@@ -171,7 +171,7 @@ class Intake:
             self.doubtful.append(replace(request, instead_of=settled.result().held))
 
     def _undo(self, error: BaseException, request: StoreInstance) -> None:
-        """The file of a request that was rolled back is removed; where nobody knows whether it was, it waits."""
+        """The file of a request that was rolled back is removed; where that is unknown, it waits."""
         if isinstance(error, DatabaseUnavailable):
             self.doubtful.append(request)
         else:
@@ -202,7 +202,7 @@ class Intake:
         return not self.files.is_here(held.store) or self.files.same_dataset(request.place.path, held.path)
 
     def _settle_doubtful(self) -> None:
-        """Hand requests over once more whose commit nobody knows of; the verb knows its own row again."""
+        """Hand over requests once more whose commit is unknown; the verb recognises a row of its own."""
         handed: dict[Future[StoreAnswer], StoreInstance] = {}
         for request in self._taken_doubtful():
             try:

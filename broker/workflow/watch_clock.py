@@ -17,7 +17,7 @@ from broker.store.database import Database
 log = structlog.get_logger()
 
 LOOK_SECONDS = 5.0
-"""How often the clock is looked at where nobody asks it, and an alarm that could not be written is tried again."""
+"""Between two looks at the clock, and between two tries to write an alarm."""
 
 
 class ClockWatch:

@@ -356,7 +356,7 @@ class Channel:
             how = "aborted" if self._association.outgoing or event is None else "lost"
             self._door.census.ended(how)
             self._tell(how, **facts)
-        elif why and not self._why_cut:  # whoever cuts many says it once
+        elif why and not self._why_cut:  # a caller that cuts many logs it once
             self._tell("refused", **facts)
         raise Ended
 
