@@ -16,6 +16,7 @@ from broker.site import profile
 from broker.site.model import render_json_schema
 from broker.site.toml import parse_toml
 from broker.store.schema_files import render_schema
+from tests.kit import bounds_page
 
 ROOT = Path(__file__).parents[2]
 SETTINGS_HEAD = """# Settings
@@ -111,6 +112,7 @@ FILES: Mapping[str, Callable[[], str]] = {
     "docs/hl7-answers.md": hl7_answers,
     "docs/order-control.md": order_control,
     "docs/attributes.md": attributes,
+    "docs/bounds.md": lambda: bounds_page.HEAD + markdown(("Input", "What", "At most", "Past it"), bounds_page.rows()),
     "schema/current.sql": render_schema,
     "schema/site.schema.json": render_json_schema,
 }
