@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Iterator, Sequence
 from concurrent.futures import Future, ThreadPoolExecutor
 from concurrent.futures import TimeoutError as FutureTimeout
 from typing import Any
@@ -15,6 +15,7 @@ from sqlalchemy import Connection
 from broker.errors import Busy, Stopping
 from broker.store.database import Database
 from broker.store.writer import Verb, Writer
+from tests.kit.waiting import until
 from tests.store.small_verb import keep_name, kept_names
 
 WAIT = 10.0  # seconds, for what must happen soon
@@ -69,13 +70,6 @@ class Desk:
             self._slow_is_in.set()
             self._go.wait(WAIT)
         return self._plain.load(tx, names)
-
-
-def until(condition: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + WAIT
-    while not condition():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.001)
 
 
 def failing(database: Database, error: BaseException) -> Verb:

@@ -22,6 +22,7 @@ from broker.dicom.limits import DicomLimits
 from broker.dicom.listener import DicomListener, EngineServer, services_by_class
 from broker.errors import AlreadyRunning, SettingsError
 from tests.kit.stock_engine import StockServer
+from tests.kit.waiting import until
 
 WAIT_SECONDS = 10.0
 ABORT = bytes.fromhex("0700 0000 0004 0000 0000")
@@ -244,13 +245,6 @@ def test_a_cancel_that_came_too_late_cancels_nothing(open_door, scanner, service
     found = [status.Status for status, _ in association.send_c_find(keys(), ModalityWorklistInformationFind, msg_id=5)]
 
     assert found == [0x0000]
-
-
-def until(condition) -> None:
-    deadline = time.monotonic() + WAIT_SECONDS
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def rejected(associate):

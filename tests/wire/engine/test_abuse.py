@@ -30,6 +30,7 @@ from tests.kit.raw_dicom import (
     find_rq,
     rejection,
 )
+from tests.kit.waiting import until
 from tests.wire.engine.conftest import SmallServices
 
 OpenDoor = Callable[..., DicomListener]
@@ -73,13 +74,6 @@ def an_honest_peer(port: int, context: ssl.SSLContext | None = None) -> Iterator
 def resident_mb() -> float:
     with open("/proc/self/status", encoding="ascii") as status:
         return next(int(line.split()[1]) / 1024 for line in status if line.startswith("VmRSS"))
-
-
-def until(condition: Callable[[], bool], seconds: float = 20.0) -> None:
-    deadline = time.monotonic() + seconds
-    while not condition():
-        assert time.monotonic() < deadline
-        time.sleep(0.005)
 
 
 def counts(door: DicomListener) -> tuple[int, int]:
