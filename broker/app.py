@@ -169,7 +169,7 @@ class Broker:
         )
         self._undo.callback(_within, CUT_SECONDS, database.close)
         self.pairing = pair_folder(database, settings.data)
-        database.stands_on(settings.data / FOLDER_LOCK)
+        database.depends_on(settings.data / FOLDER_LOCK)
         database.keep_marks(Marks(settings.data), self.clock, expected=paired is not None)
         watch = Watch(database)
         watch.start()

@@ -22,7 +22,7 @@ SAME_MOMENT_SECONDS = 1.0
 """Readings of the two clocks that are further apart are not compared: the process was suspended in between."""
 
 MOST_JUMPS = 100
-"""Jumps that are remembered, the latest; more of them in a day are a fault that the log has told often enough."""
+"""Latest jumps that are remembered; a clock that jumps more often in a day is a fault that the log shows."""
 
 
 class Clock(Protocol):

@@ -1,7 +1,7 @@
-"""A few attributes of a dataset of any size, read forward from a stream: what is not wanted is passed by unread.
+"""A few attributes of a dataset of any size, read forward from a stream: the others are skipped unread.
 
-Law: nothing is read twice, nothing calls itself but along what is wanted, and what is kept is bounded before it is
-made. Lenient where archives have to be: an element that is passed by may be anything that has a length.
+Law: nothing is read twice, recursion follows the wanted sequences only, and what is kept is bounded before it is made.
+Lenient where archives have to be: a skipped element may be anything that has a length.
 """
 
 from __future__ import annotations
@@ -63,7 +63,7 @@ class PlainSource:
 
 
 class DeflatedSource:
-    """What a deflated stream (RFC 1951) unfolds to, step by step; what is passed by is forgotten.
+    """What a deflated stream (RFC 1951) unfolds to, step by step; skipped bytes are not kept.
 
     raises  UnreadableDataset; BeyondBounds once it has unfolded to more than most_bytes
     """

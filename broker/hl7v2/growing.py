@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 MOST_PIECES = 1_000
-"""Pieces that are kept before they are joined: a text of its own for each letter weighs fifty times the letter."""
+"""Pieces that are kept before they are joined: a string for each letter takes fifty times the bytes of the letter."""
 
 
 class GrowingText:

@@ -99,7 +99,7 @@ def _serve(handover: Handover, life_line: LifeLine, reports: ReportPipe) -> None
             identity=paired_database(settings.data),
         )
         undo.callback(database.close)
-        database.stands_on(settings.data / FOLDER_LOCK)
+        database.depends_on(settings.data / FOLDER_LOCK)
         database.keep_marks(Marks(settings.data, str(handover.number)), SystemClock())
         watch = Watch(database)
         watch.start()

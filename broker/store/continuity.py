@@ -1,4 +1,4 @@
-"""Whether the database is still the one we wrote to: held against the marks at start and with each new connection."""
+"""Whether the database is still the one we wrote to: compared with the marks at start and with each new connection."""
 
 from __future__ import annotations
 
@@ -56,7 +56,7 @@ class Continuity:
         self._ends: dict[str, int] = {}
 
     def resume(self, backend: Backend, connection: Connection) -> None:
-        """Hold a database that may be another copy against the marks, in transactions of its own.
+        """Compare a database that may be another copy with the marks, in transactions of its own.
 
         Where counters or rows are behind, numbers go on after the marks, and an alarm names the gap, once for all
         processes. Blocks in memory are dropped: brokers with other folders may have moved an older copy past our marks
@@ -72,7 +72,7 @@ class Continuity:
                 self._ids.forget()
                 alarms = [*_of_gap(connection, gap), *_of_marks(seen, timeline), *self._of_unread(seen)]
                 raise_alarms(connection, alarms, self._clock.now())
-            # Only now: what a failed commit took back is found once more.
+            # Only after the commit: if it fails, the gap is found again.
             if is_alone:
                 with self._told():
                     rows = _without(seen, gap)
@@ -146,7 +146,7 @@ class Continuity:
 
 
 def find_gap(tx: Connection, seen: Seen) -> Gap:
-    """What the marks say and the database lacks; others may have written more, so only less is a gap."""
+    """What the marks have and the database lacks. More is not a gap: other processes may have written it."""
     missing = {}
     for table in MARKED:
         marked = [row for row in seen.rows.get(table.name, {}).values() if not _is_there(tx, table, row)]
@@ -172,7 +172,7 @@ def _is_there(tx: Connection, table: Table, row: Row) -> bool:
 
 
 def _newest(tx: Connection, table: Table, number: int) -> Row | None:
-    """The row with the highest number up to this one: what was handed out last may have been rolled back."""
+    """The row with the highest number up to this one: the last number handed out may have been rolled back."""
     query = select(table.c.id, _instant(table)).where(table.c.id <= number).order_by(table.c.id.desc()).limit(1)
     found = tx.execute(query).first()
     return None if found is None else (found[0], found[1])

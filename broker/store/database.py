@@ -71,7 +71,7 @@ class Database:
 
     @contextmanager
     def _writing(self, limit_seconds: float | None) -> Iterator[Connection]:
-        """The write connection, alone with it; what was committed counts only when this is left without an error."""
+        """Exclusive use of the write connection. A commit counts only if this ends without an error."""
         limit = self._lock_seconds if limit_seconds is None else limit_seconds
         give_up_at = time.monotonic() + limit
         if not self._turn.acquire(timeout=limit):
@@ -110,7 +110,7 @@ class Database:
         return not self.lost and self.backend.present()
 
     def keep_marks(self, marks: Marks, clock: Clock, *, expected: bool = False) -> None:
-        """From now on tell the data folder what is handed out and written, and hold each new connection against it.
+        """Keep marks in the data folder from now on, and compare each new connection with them.
 
         expected  the folder has been paired before: an alarm tells where there are no marks
         raises    DatabaseUnavailable
@@ -121,7 +121,7 @@ class Database:
         self.resume()
 
     def resume(self) -> None:
-        """Hold the database against the marks, where they are kept: see `continuity`. raises  DatabaseUnavailable"""
+        """Compare the database with the marks, if they are kept (`continuity`). raises  DatabaseUnavailable"""
         with self._writing(None) as connection:
             if self._continuity is not None:
                 self._continuity.resume(self.backend, connection)
@@ -132,17 +132,17 @@ class Database:
         return self._continuity
 
     def check(self) -> None:
-        """raises  DatabaseUnavailable when what is open is no longer what is at its path"""
+        """Check the files of the database. raises  DatabaseUnavailable when an open one is no longer at its path"""
         self.backend.ground.check()
 
-    def stands_on(self, *paths: Path) -> None:
+    def depends_on(self, *paths: Path) -> None:
         """These files and folders have to stay where they are, too. raises  DatabaseUnavailable when one is missing"""
         for path in paths:
             self.backend.ground.remember(path.absolute())
 
     @property
     def lost(self) -> str:
-        """The path at which what is open no longer is, "" when all are: until then, nothing is read or written."""
+        """What no longer leads to the open database (`ground`); "" if all does. Else nothing is read or written."""
         return self.backend.ground.lost
 
     def close(self) -> None:
@@ -156,7 +156,7 @@ class Database:
         self.backend.close()
 
     def _require(self) -> None:
-        """What is known to be lost is not worked on; whether it is back is looked at. raises  DatabaseUnavailable"""
+        """Do not work on a database that is known to be lost, unless it is back. raises  DatabaseUnavailable"""
         if self.backend.ground.lost:
             self.backend.ground.check()
 
@@ -253,7 +253,7 @@ def open_database(
                 raise SettingsError(OTHER, data=data, **database.backend.where, remedy=OTHER_REMEDY)
         database.backend.identity = database.identity
         if data.is_dir():
-            database.stands_on(data)
+            database.depends_on(data)
     except DatabaseUnavailable as error:
         database.close()
         raise DatabaseUnavailable(error.text, **{**database.backend.where, **error.facts}) from error

@@ -43,7 +43,7 @@ class Ground:
         self._elsewhere = ""
 
     def remember(self, path: Path, look: Look | None = None) -> None:
-        """From now on this very file or folder must be at the path; what was remembered of the path stays.
+        """From now on this very file or folder must be at the path; a path that is remembered already is left alone.
 
         look    asked at each check; False: the content was replaced, and stays so until a restart
         raises  DatabaseUnavailable when nothing is there
@@ -74,11 +74,11 @@ class Ground:
 
     @property
     def lost(self) -> str:
-        """What no longer leads to what is open, as was found last; "": all does."""
+        """The path or address that no longer leads to what is open, as found last; "": all do."""
         return self._lost or self._elsewhere
 
     def lead(self, elsewhere: str) -> None:
-        """Where new connections lead that should lead to this database: "" to itself, else what was named instead."""
+        """Note where new connections lead: "" to this database, else the address at which another one answers."""
         with self._lock:
             before, self._elsewhere = self._elsewhere, elsewhere
         if elsewhere and not before:

@@ -101,7 +101,7 @@ class Ids:
             return 0 if block is None else block.last
 
     def note_blocks(self, note: Callable[[Mapping[str, int]], None]) -> None:
-        """Have the end of each new block told before a number of it is used, by name of its counter."""
+        """Call `note` with the end of each new block, by name of its counter, before a number of it is used."""
         self._note = note
 
     def forget(self) -> None:

@@ -1,4 +1,4 @@
-"""High-water marks in the data folder: what was handed out and written, to hold against the database that is found.
+"""High-water marks in the data folder: what was handed out and written, to compare with the database that is found.
 
 One file for all processes of a broker; each change is made under a lock and replaces the file in one piece.
 """

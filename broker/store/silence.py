@@ -44,7 +44,7 @@ class Silence:
             self._at_work.pop(id(driver), None)
 
     def look(self) -> None:
-        """Cut what has waited long, when a new connection is not answered either; waits for that only then."""
+        """Cut connections that have waited long, if a new connection is not answered either; asks only then."""
         if not self._waiting():
             return
         try:

@@ -66,7 +66,7 @@ class Watch:
             return
         self._database.check()
         if self._lost:
-            # Noted only now where the data folder itself was away.
+            # Noted only now if the data folder itself was away.
             if not self._noted:
                 continuity.note_lost(self._lost)
             self._database.resume()
@@ -75,7 +75,7 @@ class Watch:
         if not continuity.has_news() and self._looks % FULL_LOOK_EVERY:
             return
         with self._database.read() as tx:
-            # First: what is noted then replaces what is compared.
+            # Compared first: noting rows replaces the marks that are compared.
             lacks = continuity.lacks(tx)
             if not lacks:
                 continuity.note_rows(tx)

@@ -1,4 +1,4 @@
-"""Rows of stored objects whose files are gone or have another length: found page by page, told study by study."""
+"""Rows of stored objects whose files are gone or have another length: found page by page, reported study by study."""
 
 from __future__ import annotations
 

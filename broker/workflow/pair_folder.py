@@ -1,4 +1,4 @@
-"""Pair a data folder with its database, where it has not been: silently only when nothing speaks against it."""
+"""Pair a data folder with its database: without being asked only if the folder is new or the database knows it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ log = structlog.get_logger()
 
 
 def pair_folder(database: Database, data: Path) -> Pairing:
-    """What the folder says, or, where it says nothing yet, a new pairing.
+    """The pairing that the folder has, or a new one if it has none.
 
     A folder that an older version filled, or whose file was lost, has objects and no identity: it is paired when the
     database knows one of a sample of them by number, path and UID, as only its own database does.
@@ -42,7 +42,7 @@ def pair_folder(database: Database, data: Path) -> Pairing:
 
 
 def pair_anyway(database: Database, data: Path) -> tuple[Pairing | None, Pairing]:
-    """Pair them whatever they say; returns what the folder said, and what it says now.
+    """Pair them, whatever the folder belonged to; returns what its identity said before, and what it says now.
 
     raises  SettingsError when the folder's file cannot be read or written; DatabaseUnavailable
     """

@@ -73,7 +73,7 @@ class Counts:
     put_back took the place of the row's file, which was gone or damaged
     spare    were equal to a row's file, and removed
     aside    were moved to the unclaimed ones
-    left     stay where they are without a row
+    left     stay in place without a row
     """
 
     looked_at: int = 0
@@ -155,7 +155,7 @@ class Recovery:
         return any(place.path == path and self.files.is_here(place.store) for _, place in rows)
 
     def _request(self, number: int, path: str, rows: Rows) -> StoreInstance | None:
-        """What is to be done for a file; None when it cannot be taken in, which has then been told.
+        """The request that takes a file in; None when it cannot be taken in, which an alarm then says.
 
         rows  that have its number, and are about other files, or about this one in a folder by another name: that is
               how they were written when the folder had an identity that was lost
@@ -230,7 +230,7 @@ class Recovery:
         return answers
 
     def _set_aside(self, path: str, reason: str) -> None:
-        """Told first: a file that was moved and never told of would be lost to everybody."""
+        """The alarm comes first: without it, a file that was moved would be lost to everybody."""
         self._tell(path, f"{reason}; moved to the folder unclaimed")
         try:
             self.files.set_aside(path)

@@ -22,8 +22,8 @@ ROOT = Path(__file__).parents[2]
 SETTINGS_HEAD = """# Settings
 
 A flag wins over its variable, a variable over the default. Unknown `BROKER_*` names and wrong values stop the start
-with exit code 2. What differs by hospital is no setting but stands in the site profile (`samples/site.toml`). Settings
-and profile are read at start: a change needs a restart.
+with exit code 2. What differs by hospital is not a setting but belongs in the site profile (`samples/site.toml`).
+Settings and profile are read at start: a change needs a restart.
 
 """
 ALARMS_HEAD = """# Alarms
