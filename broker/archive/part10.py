@@ -58,7 +58,8 @@ def head_of(meta: FileMeta) -> bytes:
     info.ImplementationClassUID = UID(IMPLEMENTATION_CLASS_UID)
     info.ImplementationVersionName = IMPLEMENTATION_VERSION
     if meta.peer:
-        info.SourceApplicationEntityTitle = meta.peer
+        # Titles are ASCII (PS3.10 7.1, PS3.5 6.2), but nothing keeps a peer from calling itself something else.
+        info.SourceApplicationEntityTitle = meta.peer.encode("ascii", "replace").decode()
     out = DicomBytesIO()
     out.write(bytes(128) + b"DICM")
     write_file_meta_info(out, info)

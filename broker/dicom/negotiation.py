@@ -162,13 +162,18 @@ def read_request(body: bytes) -> AssociationRequest:
     numbers = {context.presentation_context_id for context in contexts}
     if len(numbers) != len(contexts) or len(contexts) > MOST_CONTEXTS or any(not (one or 0) % 2 for one in numbers):
         raise BadRequest("context ids")
-    called, calling = (body[at : at + 16].decode("ascii", "replace").strip("\0 ") for at in (4, 20))
+    called, calling = (_title(body[at : at + 16]) for at in (4, 20))
     return AssociationRequest(
         calling, called, request.protocol_version, application_context, contexts, user, body[_TITLES]
     )
 
 
 _PDU_HEAD = Struct(">BxIHxx")
+
+
+def _title(raw: bytes) -> str:
+    """An AE title, without padding (PS3.8 9.3.2); what follows a NUL was left there by a program that pads with it."""
+    return raw.strip(b"\0 ").partition(b"\0")[0].decode("ascii", "replace").strip()
 
 
 def rejection(request: AssociationRequest, peers: PeerRules) -> Rejection | None:
