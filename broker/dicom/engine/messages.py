@@ -7,6 +7,7 @@ about WRITE_BYTES at a time; between two writes a C-CANCEL is looked for.
 from __future__ import annotations
 
 import io
+import sys
 import time
 from collections.abc import Generator
 from contextlib import closing
@@ -33,6 +34,9 @@ MOST_FRAGMENTS = 1_000
 
 MOST_EMPTY_FRAGMENTS = 1_000
 """Fragments of a dataset that hold nothing."""
+
+GATHERED_BYTES = 65_536
+"""Smaller fragments of an object are handed on together."""
 
 FREE_BYTES = 65_536
 """The beginning of each dataset, which is not counted as held."""
@@ -91,22 +95,37 @@ class IncomingDataset(io.BufferedIOBase):
         return self._more()
 
     def read(self, size: int | None = -1, /) -> bytes:
-        """As many bytes as asked for, fewer only at the end. raises PeerFailed, UnreadableDataset, Busy"""
-        wanted = -1 if size is None else size
-        parts: list[bytes] = []
+        """As many bytes as asked for, fewer only at the end. raises PeerFailed, UnreadableDataset, Busy
+
+        Of an object fewer also before: GATHERED_BYTES or one fragment. Its reader hands on what it gets, and so little
+        is held while many peers are slow.
+        """
+        most = sys.maxsize if size is None or size < 0 else size
+        return self._gather(most if self._deadline else min(most, GATHERED_BYTES), most)
+
+    def _gather(self, least: int, most: int) -> bytes:
+        """At least so many bytes, fewer only at the end, and at most so many.
+
+        Fragments are put together as they come: an object for each of two bytes would weigh twenty times as much.
+        """
+        found: bytes | bytearray = b""
         try:
-            while wanted and (self._rest or self._more()):
-                part = self._rest if wanted < 0 or len(self._rest) <= wanted else self._rest[:wanted]
+            while len(found) < least and (self._rest or self._more()):
+                part = self._rest if len(self._rest) <= most - len(found) else self._rest[: most - len(found)]
                 self._rest = self._rest[len(part) :]
-                wanted -= len(part) if wanted > 0 else 0
                 if self._claim is not None:
                     self._keep(self._claim, len(part))
-                parts.append(part)
+                if not found:
+                    found = part  # most datasets are one fragment
+                elif isinstance(found, bytearray):
+                    found += part
+                else:
+                    found = bytearray(found) + part
         except Ended:
             raise PeerFailed("the peer did not send its dataset to the end") from None
         if not self.is_whole and self._left < 0:
             raise UnreadableDataset("the dataset is too long")
-        return parts[0] if len(parts) == 1 else b"".join(parts)
+        return bytes(found)
 
     def _keep(self, claim: Claim, more_bytes: int) -> None:
         """Wait until so many more bytes may be held; meanwhile the peer is not read. raises Busy
