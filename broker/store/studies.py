@@ -37,7 +37,8 @@ class StudyKey:
 
 @dataclass(frozen=True, slots=True)
 class KnownInstance:
-    """A stored object. others: places of objects that came under its UID with other bytes, by their digests."""
+    """A stored object. others: places of objects that came under its UID with other bytes, by their digests; only
+    of bytes that were asked for."""
 
     id: int
     digest: str
@@ -107,11 +108,14 @@ class StudyIndex:
     series: dict[tuple[int, str], int]
 
 
-def known_instances(tx: Connection, uids: Iterable[str]) -> dict[str, KnownInstance]:
-    """The stored objects with these SOP Instance UIDs; one statement."""
+def known_instances(tx: Connection, uids: Iterable[str], digests: Iterable[str]) -> dict[str, KnownInstance]:
+    """The stored objects with these SOP Instance UIDs; one statement.
+
+    digests  of the bytes that have come: of those that came under a UID before, only equal ones are named
+    """
     found: dict[str, KnownInstance] = {}
     others: dict[str, dict[str, Place]] = defaultdict(dict)
-    for row in _known_instances.rows(tx, {"uids": many(tx, uids)}):
+    for row in _known_instances.rows(tx, {"uids": many(tx, uids), "digests": many(tx, digests)}):
         if row[9]:
             others[row[0]][row[9]] = Place(*row[10:14])
         found[row[0]] = KnownInstance(row[1], row[2], row[3], row[4], Place(*row[5:9]), others[row[0]])
@@ -121,10 +125,11 @@ def known_instances(tx: Connection, uids: Iterable[str]) -> dict[str, KnownInsta
 @prepared
 def _known_instances(dialect: str) -> Select[Any]:
     of, aside = instances.c, instance_conflicts.c
+    equal = (aside.instance_id == of.id) & is_any(dialect, aside.digest, "digests")
     return (
         select(of.sop_instance_uid, of.id, of.digest, of.transfer_syntax_uid, of.order_id, of.store, of.path,
                of.offset, of.length, aside.digest, aside.store, aside.path, aside.offset, aside.length)
-        .outerjoin(instance_conflicts, aside.instance_id == of.id)
+        .select_from(instances.outerjoin(instance_conflicts, equal))
         .where(is_any(dialect, of.sop_instance_uid, "uids"))
     )  # fmt: skip
 

@@ -168,7 +168,7 @@ def store_instance_verb(site: Site, ids: Ids) -> Verb:
     """The verb for StoreInstance; it answers with a StoreAnswer."""
 
     def load(tx: Transaction, requests: Sequence[StoreInstance]) -> InstancesLoaded:
-        held = known_instances(tx, {request.sop_instance_uid for request in requests})
+        held = known_instances(tx, {one.sop_instance_uid for one in requests}, {one.digest for one in requests})
         fresh = [request for request in requests if request.sop_instance_uid not in held]
         keys = {key for request in fresh for key in request.keys}
         candidates = load_candidates(tx, sorted(keys, key=repr), site.rules.authorities)
