@@ -72,7 +72,13 @@ class ObjectFiles:
 
     def __init__(self, data: Path, store: str = STORE) -> None:
         self._data = data
+        self._top = _place_of(data / FOLDER)
         self.store = store
+
+    def in_place(self) -> bool:
+        """False when the folder of the objects was moved, replaced or unmounted since it was first seen: what is
+        written then would be hidden, or removed, once the right one is back."""
+        return self._top in (None, _place_of(self._data / FOLDER))
 
     def is_here(self, store: str) -> bool:
         """Whether rows with this store name files of this folder."""
@@ -107,8 +113,11 @@ class ObjectFiles:
 
     def _begin(self, part: Path, final: Path, path: str) -> int:
         """Open the new part file. While it exists, no other writer can take the final name."""
+        if not self.in_place():
+            raise StorageFull("the folder of the objects is not the one that was open", path=FOLDER)
         try:
             _make_folder(final.parent, self._data)
+            self._top = self._top or _place_of(self._data / FOLDER)
             try:
                 descriptor = os.open(part, os.O_WRONLY | os.O_CREAT | os.O_EXCL | os.O_CLOEXEC, FILE_MODE)
             except FileExistsError:
@@ -133,11 +142,14 @@ class ObjectFiles:
             return False
 
     def clear_parts(self) -> tuple[int, int]:
-        """Remove what was not finished. The caller holds the data folder, so no other process is writing.
+        """Remove what was not finished, and make the folder of the objects where there is none. The caller holds the data
+        folder, so no other process is writing.
 
-        returns  how many were removed, and the highest number of the whole files that we named, 0 without any
+        returns  how many were removed, and the highest number of whole files that we named, 0 without any
         """
         parts = highest = 0
+        with suppress(OSError):  # the first object tries again
+            _make_folder(self._data / FOLDER, self._data)
         for folder, _, names in os.walk(self._data / FOLDER):
             for name in names:
                 if not (match := _OURS.fullmatch(name)):
@@ -209,6 +221,15 @@ class ObjectFiles:
 
     def count_unclaimed(self) -> int:
         return sum(len(names) for _, _, names in os.walk(self._data / UNCLAIMED))
+
+
+def _place_of(folder: Path) -> tuple[int, int] | None:
+    """Device and inode; None when there is nothing."""
+    try:
+        found = os.stat(folder)
+    except OSError:
+        return None
+    return found.st_dev, found.st_ino
 
 
 def _names(wanted: str) -> Iterator[str]:

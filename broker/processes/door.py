@@ -8,6 +8,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 
+from broker.archive.files import ObjectFiles
 from broker.clock import Clock
 from broker.dicom.census import Snapshot, total
 from broker.dicom.contract import Service as DicomService
@@ -50,11 +51,17 @@ def openings(settings: Settings) -> tuple[Opening, ...]:
 
 
 class DicomDoor:
-    """Keeps the contract of `service.Service`. ports: by the name of the opening, once started."""
+    """Keeps the contract of `service.Service`. ports: by the name of the opening, once started.
+
+    files  of the objects that it takes: while their folder is away, it is not ready
+    """
 
     name = "dicom"
 
-    def __init__(self, listeners: Mapping[str, DicomListener], requests: RequestCounts) -> None:
+    def __init__(
+        self, listeners: Mapping[str, DicomListener], requests: RequestCounts, files: ObjectFiles
+    ) -> None:
+        self._files = files
         self._listeners = dict(listeners)
         self._requests = requests
         self.ports: dict[str, int] = {}
@@ -69,7 +76,7 @@ class DicomDoor:
         stop_together(list(self._listeners.values()), grace_seconds)
 
     def ready(self) -> bool:
-        return all(listener.ready() for listener in self._listeners.values())
+        return self._files.in_place() and all(listener.ready() for listener in self._listeners.values())
 
     def parts(self) -> dict[str, Callable[[], bool]]:
         """Processes of the door, each with its probe: none, it is this one."""
@@ -103,8 +110,8 @@ def build_door(
     processes  that share the limits
     memory     for input, shared with the other doors of this process; None: there are none
     """
-    requests = RequestCounts()
-    services = _services(settings, site, database, writer, clock, requests)
+    requests, files = RequestCounts(), object_files(settings.data)
+    services = _services(settings, site, database, writer, clock, requests, files)
     limits = replace(
         limits_for(settings, processes, tuple(site.peers.worklist.preferred_syntaxes)),
         memory=memory or input_budget(settings),
@@ -122,7 +129,7 @@ def build_door(
             tls=opening.tls,
             make_server=make_server if given is None else partial(EngineServer, listening=given),
         )
-    return DicomDoor(listeners, requests)
+    return DicomDoor(listeners, requests, files)
 
 
 def input_budget(settings: Settings) -> MemoryBudget:
@@ -143,12 +150,18 @@ def limits_for(settings: Settings, processes: int, preferred_syntaxes: tuple[str
 
 
 def _services(
-    settings: Settings, site: Site, database: Database, writer: Writer, clock: Clock, requests: RequestCounts
+    settings: Settings,
+    site: Site,
+    database: Database,
+    writer: Writer,
+    clock: Clock,
+    requests: RequestCounts,
+    files: ObjectFiles,
 ) -> dict[str, DicomService]:
     wait_seconds = settings.writer_wait_seconds
     performed = record_performed_verb(site, database.ids)
     stored = store_instance_verb(site, database.ids)
-    intake = Intake(database, writer, stored, object_files(settings.data), clock, wait_seconds)
+    intake = Intake(database, writer, stored, files, clock, wait_seconds)
     return services_by_class(
         requests.counting(WorklistService(database, site)),
         requests.counting(PerformedService(writer, performed, clock, wait_seconds)),

@@ -107,7 +107,7 @@ class Database:
                     reserve(tx, "probe", 1)
         except (DatabaseUnavailable, *DATABASE_ERRORS):
             return False
-        return not self.lost and self.backend.present()
+        return not self.lost and self.backend.is_there() and self.backend.has_room()
 
     def keep_marks(self, marks: Marks, clock: Clock, *, expected: bool = False) -> None:
         """Keep marks in the data folder from now on, and compare each new connection with them.
@@ -242,7 +242,7 @@ def open_database(
     """
     database = Database(backend_for(url, data, lock_seconds), lock_seconds)
     try:
-        if identity is not None and not database.backend.present():
+        if identity is not None and not database.backend.is_there():
             raise SettingsError(MISSING, data=data, **database.backend.where, remedy=MISSING_REMEDY)
         with database.backend.queue(lock_seconds), _translated():
             database.backend.prepare()

@@ -45,7 +45,8 @@ class Backend(Protocol):
     heard             True when a kept connection holds unread bytes of the server: most likely it was cut
     begins, ends      a connection is at work, until what begins returned is handed to ends
     cut_silent        called once a second: frees threads that wait for a frozen server
-    present           False when the database is visibly gone
+    is_there          False when the database is visibly gone
+    has_room          False when the disk is full, as far as we can see it
     close             gives back what it keeps open
     """
 
@@ -78,7 +79,9 @@ class Backend(Protocol):
 
     def cut_silent(self) -> None: ...
 
-    def present(self) -> bool: ...
+    def is_there(self) -> bool: ...
+
+    def has_room(self) -> bool: ...
 
     def close(self) -> None: ...
 

@@ -133,7 +133,10 @@ class PostgresBackend:
     def cut_silent(self) -> None:
         self._silence.look()
 
-    def present(self) -> bool:
+    def is_there(self) -> bool:
+        return True
+
+    def has_room(self) -> bool:
         return True
 
     def close(self) -> None:

@@ -21,6 +21,7 @@ from broker.store.reader_pool import READERS, ReaderPool, trust_new_connections
 from broker.store.write_lock import WriteLock
 
 LOOK_SECONDS = 1.0  # between two looks at what is in the file
+LEAST_ROOM_BYTES = 1_000_000  # with less on the disk, orders are about to be refused
 WAL_BYTES = 64 * 1024 * 1024  # SQLite cuts its log back to this
 WRITER_CACHE_KIB = 32 * 1024
 READER_CACHE_KIB = 16 * 1024  # a worklist of thousands of steps, read again and again; few readers are busy at once
@@ -171,8 +172,16 @@ class SqliteBackend:
     def cut_silent(self) -> None:
         """Nothing to do."""
 
-    def present(self) -> bool:
+    def is_there(self) -> bool:
         return self.path.exists()
+
+    def has_room(self) -> bool:
+        """A small write may fit into a full disk, where an order does not."""
+        try:
+            room = os.statvfs(self.path.parent)
+        except OSError:
+            return False
+        return room.f_bavail * room.f_frsize >= LEAST_ROOM_BYTES
 
     def close(self) -> None:
         self.readers.dispose()

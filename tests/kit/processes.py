@@ -20,6 +20,7 @@ from tests.kit.messages import Case
 from tests.kit.mllp import Answer, send
 from tests.kit.scanner import Scanner
 
+HEALTH_SECONDS = 20.0
 MOMENT_SECONDS = 0.05
 """Lines are written by a thread of their own: a moment after the answer that they tell of."""
 
@@ -35,6 +36,13 @@ class ServedBroker(BrokerProcess):
     def through_shell(self, line: str) -> None:
         """Have the process started by a line of the shell in which "$@" is its command: exec "$@" 2>/dev/full"""
         self.before = ["sh", "-c", line, "sh"]
+
+    def wait_for_health(self, status: int) -> None:
+        """Wait until readiness says so; processes report once a second."""
+        give_up_at = time.monotonic() + HEALTH_SECONDS
+        while self.health() != status:
+            assert time.monotonic() < give_up_at, f"{status} did not come"
+            time.sleep(0.1)
 
     def metric(self, name: str) -> float:
         """A figure of /metrics that has no labels."""
