@@ -109,12 +109,16 @@ class ObjectFiles:
         except BaseException:
             _unlink(part)
             raise
+        self._require_place()
         return WrittenObject(number, path, length, offset, digest)
+
+    def _require_place(self) -> None:
+        if not self.in_place():
+            raise StorageFull("the folder of the objects is not the one that was open", path=FOLDER)
 
     def _begin(self, part: Path, final: Path, path: str) -> int:
         """Open the new part file. While it exists, no other writer can take the final name."""
-        if not self.in_place():
-            raise StorageFull("the folder of the objects is not the one that was open", path=FOLDER)
+        self._require_place()
         try:
             _make_folder(final.parent, self._data)
             self._top = self._top or _place_of(self._data / FOLDER)
@@ -142,8 +146,9 @@ class ObjectFiles:
             return False
 
     def clear_parts(self) -> tuple[int, int]:
-        """Remove what was not finished, and make the folder of the objects where there is none. The caller holds the data
-        folder, so no other process is writing.
+        """Remove what was not finished, and make the folder of the objects where there is none.
+
+        The caller holds the data folder, so no other process is writing.
 
         returns  how many were removed, and the highest number of whole files that we named, 0 without any
         """
