@@ -8,7 +8,7 @@ from datetime import datetime, timedelta
 
 from broker.domain.draft import Draft
 from broker.domain.identity import Issuers
-from broker.domain.in_time import CANCEL_REMEMBERED
+from broker.domain.in_time import CANCEL_REMEMBERED, latest
 from broker.domain.order import Forest, Stamps
 from broker.domain.request import Cause, Outcome, ReceivedMessage
 from broker.domain.rules import Rules
@@ -16,8 +16,13 @@ from broker.domain.rules import Rules
 
 @dataclass(frozen=True, slots=True)
 class RememberedCancel:
-    """A cancel that came before its order. message_id: None until the message has its row in the journal."""
+    """A cancel that came before its order; a repeat of it takes its place.
 
+    id          of its row
+    message_id  None until the message has its row in the journal
+    """
+
+    id: int
     sender_group: str
     application: str
     placer: str | None
@@ -26,6 +31,13 @@ class RememberedCancel:
     stamps: Stamps
     at: datetime
     message_id: int | None = None
+
+    def repeats(self, other: RememberedCancel) -> bool:
+        """The same sender cancels by the same numbers."""
+        return self._names() == other._names()
+
+    def _names(self) -> tuple[str | None, ...]:
+        return (self.sender_group, self.application, self.placer, self.filler, self.accession)
 
 
 @dataclass(frozen=True, slots=True)
@@ -93,6 +105,15 @@ class OrderDraft(Draft):
         self.journal: JournalEntry | None = None
         self.cancels: list[RememberedCancel] = []
 
+    def remember(self, cancel: RememberedCancel) -> None:
+        """Keep a cancel whose order is not known: one row for all that say the same, however often it is repeated."""
+        known = next((one for one in (*self.cancels, *self.book.cancels) if one.repeats(cancel)), None)
+        if known is None:
+            self.cancels.append(cancel)
+            return
+        self.cancels = [one for one in self.cancels if one.id != known.id]
+        self.cancels.append(replace(cancel, id=known.id, stamps=latest(known.stamps, cancel.stamps)))
+
     def withdraw(self) -> None:
         """Take back what was changed; alarms and remembered cancels stay."""
         for layer in (self.patients, self.orders, self.procedures, self.steps):
@@ -103,7 +124,8 @@ class OrderDraft(Draft):
     def fold(self) -> None:
         super().fold()
         book = self.book
-        book.cancels.extend(self.cancels)
+        replaced = {cancel.id for cancel in self.cancels}
+        book.cancels = [known for known in book.cancels if known.id not in replaced] + self.cancels
         seen = frozenset(held.issuer for p in self.patients.maps[0].values() for held in p.identifiers if held.issuer)
         if not seen <= book.issuers.known:
             book.issuers = replace(book.issuers, known=book.issuers.known | seen)

@@ -154,11 +154,12 @@ def _unknown(case: Case, request: OrderRequest, row: Row) -> Refusal | None:
         return None
     if order_control.cancels(row):
         sender = case.request.message.sender
-        case.draft.cancels.append(
+        case.draft.remember(
             RememberedCancel(
-                sender.group, sender.application, placer, filler, accession, case.stamps(request), case.book.now
+                case.book.new_id("remembered_cancels"), sender.group, sender.application,
+                placer, filler, accession, case.stamps(request), case.book.now,
             )
-        )
+        )  # fmt: skip
     subject = "PlacerOrderNumberImagingServiceRequest" if placer else "FillerOrderNumberImagingServiceRequest"
     return Refusal(Cause.UNKNOWN_ORDER, subject if placer or filler else "AccessionNumber", request.group)
 

@@ -6,13 +6,12 @@ from collections.abc import Iterable, Sequence
 from datetime import datetime
 from typing import Any
 
-from sqlalchemy import Connection, Select, bindparam, select
+from sqlalchemy import Connection, Select, bindparam, delete, select
 
 from broker.domain.orderbook import FirstAnswer, JournalEntry, RememberedCancel, RepeatKey, repeat_key
 from broker.domain.request import ReceivedMessage
-from broker.store.ids import Ids
 from broker.store.one_of import is_any, many
-from broker.store.prepared import add, prepared
+from broker.store.prepared import add, prepared, write
 from broker.store.tables import messages, remembered_cancels
 
 REASON_LENGTH = 2000  # characters of a reason that the journal keeps
@@ -56,6 +55,7 @@ def recent_cancels(tx: Connection, numbers: Iterable[str], since: datetime) -> l
 def _cancels(dialect: str) -> Select[Any]:
     c = remembered_cancels.c
     columns = (
+        c.id,
         c.sender_group,
         c.application,
         c.placer_number,
@@ -74,11 +74,16 @@ def keep_messages(tx: Connection, entries: Sequence[JournalEntry]) -> None:
     add(tx, messages, [_row(entry) for entry in entries])
 
 
-def keep_cancels(tx: Connection, ids: Ids, cancels: Sequence[RememberedCancel]) -> None:
-    """Remember cancels, each with the message that brought it."""
+_FORGET_CANCEL = delete(remembered_cancels).where(remembered_cancels.c.id == bindparam("of_id"))
+
+
+def keep_cancels(tx: Connection, cancels: Iterable[RememberedCancel]) -> None:
+    """Remember cancels, each with the message that brought it last; of those with one id the last counts."""
+    last = {cancel.id: cancel for cancel in cancels}
+    write(tx, _FORGET_CANCEL, [{"of_id": number} for number in last])
     rows = [
         {
-            "id": ids.next("remembered_cancels"),
+            "id": cancel.id,
             "message_id": cancel.message_id,
             "at": cancel.at,
             "sender_group": cancel.sender_group,
@@ -88,7 +93,7 @@ def keep_cancels(tx: Connection, ids: Ids, cancels: Sequence[RememberedCancel]) 
             "accession_number": cancel.accession,
             "stamps": cancel.stamps,
         }
-        for cancel in cancels
+        for cancel in last.values()
     ]
     add(tx, remembered_cancels, rows)
 

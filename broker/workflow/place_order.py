@@ -55,7 +55,7 @@ def place_order_verb(site: Site, ids: Ids, clock: Clock, gained: Callable[[], ti
         drafts: list[OrderDraft] = [decision.changes for decision in decisions]
         entries = [draft.journal for draft in drafts if draft.journal is not None]
         keep_messages(tx, entries)
-        keep_cancels(tx, ids, [cancel for draft in drafts for cancel in draft.cancels])
+        keep_cancels(tx, [cancel for draft in drafts for cancel in draft.cancels])
         save_drafts(tx, site.rows, ids, drafts, drafts[0].book.now)
 
     return Verb("place_order", keys_of, load, decide, apply)

@@ -10,7 +10,7 @@ from typing import Any
 from zoneinfo import ZoneInfo
 
 from pydicom.dataset import Dataset
-from sqlalchemy import select
+from sqlalchemy import func, select
 
 from broker.app import Broker
 from broker.cli.output import plain
@@ -21,7 +21,7 @@ from broker.store.alarms import list_alarms
 from broker.store.database import Database, open_database
 from broker.store.shown import find_order
 from broker.store.story import order_story
-from broker.store.tables import instances, messages
+from broker.store.tables import instances, messages, remembered_cancels
 from tests.kit.messages import Case
 from tests.kit.mllp import Answer, send
 from tests.kit.scanner import Scanner
@@ -92,6 +92,11 @@ class RunningBroker:
         query = select(messages.c.raw).where(messages.c.control_id == answer.field("MSA", 2))
         with self._database.read() as tx:
             return bytes(tx.execute(query.order_by(messages.c.id.desc())).scalars().first() or b"")
+
+    def cancels_kept(self) -> int:
+        """How many cancels are remembered that came before their order."""
+        with self._database.read() as tx:
+            return int(tx.execute(select(func.count()).select_from(remembered_cancels)).scalar_one())
 
     def file_of(self, sop_instance_uid: str) -> Path:
         """Where an image lies."""
