@@ -37,19 +37,29 @@ log = structlog.get_logger()
 
 
 class Seldom:
-    """A log line that is written at most once a minute, with how often it happened since."""
+    """A log line that is written a few times a minute at most, with how often it happened since the one before.
 
-    def __init__(self, event: str) -> None:
+    most   lines in a minute
+    level  of structlog
+    """
+
+    def __init__(self, event: str, most: int = 1, level: str = "warning") -> None:
         self._event = event
+        self._most = most
+        self._level = level
         self._count = 0
+        self._left = 0
         self._next = 0.0
 
     def tell(self, **facts: object) -> None:
         self._count += 1
         now = time.monotonic()
         if now >= self._next:
-            log.warning(self._event, count=self._count, **facts)
-            self._count, self._next = 0, now + TELL_SECONDS
+            self._left, self._next = self._most, now + TELL_SECONDS
+        if self._left > 0:
+            self._left -= 1
+            getattr(log, self._level)(self._event, count=self._count, **facts)
+            self._count = 0
 
 
 class Pauses:

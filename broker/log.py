@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 import sys
 import threading
+import time
 import traceback
 from collections.abc import Mapping, MutableMapping, Sequence
 from functools import partial
@@ -22,6 +23,8 @@ from broker.visible import visible
 
 Event = MutableMapping[str, Any]
 FRAMES = 12
+TELL_SECONDS = 60.0
+"""Between two lines about the same warning of a library."""
 FLUSH_SECONDS = 0.5
 """Longest wait for lines at the end of a process."""
 
@@ -170,16 +173,38 @@ def frames_of(trace: TracebackType | None) -> list[str]:
 
 
 class LibraryRecords(logging.Handler):
-    """Writes the warnings of libraries as events of ours: who and where, never what it says."""
+    """Writes the warnings of libraries as events of ours: who and where, never what it says.
+
+    A warning of one place is written once a minute: a peer can cause it with each request, and the disk is everybody's.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self._places: dict[tuple[str, str], tuple[float, int]] = {}
 
     def emit(self, record: logging.LogRecord) -> None:
-        structlog.get_logger().log(
-            record.levelno,
-            "library.warning" if record.levelno < logging.ERROR else "library.error",
-            logger=record.name,
-            where=f"{record.module}:{record.lineno}",
-            exc_info=record.exc_info,
-        )
+        where = f"{record.module}:{record.lineno}"
+        is_warning = record.levelno < logging.ERROR
+        count = self._due((record.name, where)) if is_warning else 1
+        if count:
+            structlog.get_logger().log(
+                record.levelno,
+                "library.warning" if is_warning else "library.error",
+                logger=record.name,
+                where=where,
+                count=count,
+                exc_info=record.exc_info,
+            )
+
+    def _due(self, place: tuple[str, str]) -> int:
+        """How often it happened since it was told; 0 while it is too early to tell it again."""
+        next_at, before = self._places.get(place, (0.0, 0))
+        now = time.monotonic()
+        if now < next_at:
+            self._places[place] = (next_at, before + 1)
+            return 0
+        self._places[place] = (now + TELL_SECONDS, 0)
+        return before + 1
 
 
 def _route_libraries() -> None:

@@ -33,6 +33,8 @@ HANDSHAKE_SECONDS = 10.0
 CLOSE_SECONDS = 1.0
 """How long a closing connection may take to send its last answer."""
 START_SECONDS = 10.0
+MOST_ENDS = 60
+"""Log lines in a minute about connections that ended early: a peer can cause thousands, and the disk is everybody's."""
 
 
 class Inbox(Protocol):
@@ -171,6 +173,9 @@ class Hl7Listener:
         )
         self._refused = Seldom("hl7.connection_refused")
         self._displaced = Seldom("hl7.connection_gave_way")
+        self._closed = Seldom("hl7.connection_closed", MOST_ENDS, "info")
+        self._lost = Seldom("hl7.connection_lost", MOST_ENDS, "info")
+        self._tls_refused = Seldom("hl7.tls_refused", MOST_ENDS)
         self._loop: asyncio.AbstractEventLoop | None = None
         self._thread: threading.Thread | None = None
         self._acceptors: list[Acceptor] = []
@@ -288,9 +293,9 @@ class Hl7Listener:
                 return
             await self._converse(connection)
         except BrokenFrame as fault:
-            log.info("hl7.connection_closed", peer=connection.peer, reason=str(fault))
+            self._closed.tell(peer=connection.peer, reason=str(fault))
         except (ConnectionError, TimeoutError) as fault:
-            log.info("hl7.connection_lost", peer=connection.peer, fault=type(fault).__name__)
+            self._lost.tell(peer=connection.peer, fault=type(fault).__name__)
         except Exception as fault:
             log.error("hl7.connection_failed", peer=connection.peer, fault=type(fault).__name__)
         finally:
@@ -306,7 +311,7 @@ class Hl7Listener:
         except OSError as fault:
             self._counts.add("tls refused")
             reason = getattr(fault, "reason", None) or type(fault).__name__
-            log.warning("hl7.tls_refused", peer=connection.peer, reason=reason)
+            self._tls_refused.tell(peer=connection.peer, reason=reason)
             return False
         return True
 
