@@ -18,6 +18,7 @@ from tests.kit.brokers import RunningBroker, running
 from tests.kit.messages import Case
 from tests.kit.mute_proxy import MuteProxy
 from tests.kit.scanner import Scanner
+from tests.kit.waiting import until
 
 pytestmark = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 DOOR_SECONDS = 25.0
@@ -84,9 +85,6 @@ def test_everybody_is_answered_and_the_broker_goes_on_when_the_server_does(
     assert max(seconds for _, seconds in told.values()) < DOOR_SECONDS
 
     proxy.speak()
-    give_up_at = time.monotonic() + 30
-    while status(broker, "/health/ready") != 200:
-        assert time.monotonic() < give_up_at
-        time.sleep(0.1)
+    until(lambda: status(broker, "/health/ready") == 200, 30.0)
     assert broker.send(Case().order()).code == "AA"
     assert broker.scanner().store(image) == [0]

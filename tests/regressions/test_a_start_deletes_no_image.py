@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import os
 import shutil
-import time
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -19,6 +18,7 @@ from broker.store.tables import instances
 from tests.kit.databases import Databases
 from tests.kit.messages import Case
 from tests.kit.processes import ServedBroker
+from tests.kit.waiting import until
 
 DOORS = [(), ("--dicom-processes", "2")]
 
@@ -29,10 +29,7 @@ class Broker(ServedBroker):
     def start(self) -> None:
         before = self.checks()
         super().start()
-        give_up_at = time.monotonic() + 30.0
-        while self.checks() == before:
-            assert time.monotonic() < give_up_at
-            time.sleep(0.05)
+        until(lambda: self.checks() != before, 30.0, look_seconds=0.05)
 
     def checks(self) -> int:
         return len(self.logged("storage.images_checked")) if (self.data / "serve.err").exists() else 0

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import re
 import time
-from collections.abc import Callable
 from pathlib import Path
 from urllib.error import HTTPError
 from urllib.request import urlopen
@@ -18,8 +17,8 @@ from tests.kit.brokers import RunningBroker, running
 from tests.kit.databases import Databases
 from tests.kit.messages import Case
 from tests.kit.processes import ServedBroker
+from tests.kit.waiting import until
 
-WAIT_SECONDS = 20.0
 LOOK_SECONDS = 1.5  # until the watch has noted what was written
 ON_POSTGRESQL = pytest.mark.parametrize("database_kind", ["postgresql"], indirect=True)
 
@@ -32,15 +31,8 @@ def restored_alarms(broker: RunningBroker | ServedBroker) -> list[dict[str, obje
 def ordered(broker: RunningBroker | ServedBroker, count: int) -> list[Case]:
     cases = [Case() for _ in range(count)]
     for case in cases:
-        wait_for(lambda case=case: broker.send(case.order()).code == "AA")
+        until(lambda case=case: broker.send(case.order()).code == "AA")
     return cases
-
-
-def wait_for(true: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + WAIT_SECONDS
-    while not true():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
 
 
 def test_a_copy_that_was_restored_while_the_broker_was_stopped(
@@ -64,7 +56,7 @@ def test_a_copy_that_was_restored_while_the_broker_was_stopped(
                 ordered(again, 1)
                 repeated = again.send(lost[0].order())
                 assert repeated.code == "AA"
-                wait_for(lambda: again.items(lost[0]) != [])
+                until(lambda: again.items(lost[0]) != [])
                 assert again.scanner().store(again.scanner().take(again.item(lost[0]), 7)) == [0]
                 new_files = set((tmp_path / "data" / "objects").rglob("*.dcm")) - broker_files
                 assert len(new_files) == 1
@@ -93,7 +85,7 @@ def test_a_copy_that_is_restored_under_a_serving_broker(
             backup.restore()
 
             ordered(broker, 1)
-            wait_for(lambda: len(restored_alarms(broker)) == 1)
+            until(lambda: len(restored_alarms(broker)) == 1)
             assert broker.send(lost[0].order()).code == "AA"
             assert len(broker.items(lost[0])) == 1
             assert re.match(r"messages \d+ to \d+, from 20.* to 20", str(restored_alarms(broker)[0]["subject"]))
@@ -126,7 +118,7 @@ def test_another_database_under_the_same_name_is_told_nothing_and_believed_nothi
 
             assert answers == ["207", 0xA700, 0x0213, 0xA700]
             assert health == 503
-        wait_for(lambda: status(broker, "/health/ready") == 200)
+        until(lambda: status(broker, "/health/ready") == 200)
         assert broker.scanner().store(image) == [0]
 
 

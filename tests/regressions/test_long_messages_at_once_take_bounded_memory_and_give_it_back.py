@@ -6,13 +6,12 @@ Seen: 4.7 GB, kept afterwards.
 from __future__ import annotations
 
 import threading
-import time
-from collections.abc import Callable
 from pathlib import Path
 
 from tests.kit.messages import Case
 from tests.kit.mllp import START, Sender
 from tests.kit.processes import ServedBroker
+from tests.kit.waiting import until
 
 SENDERS = 16
 MORE_MB = 400.0
@@ -24,13 +23,6 @@ def memory_mb(pid: int, what: str) -> float:
     """VmRSS is what it has now, VmHWM the most that it ever had."""
     lines = Path(f"/proc/{pid}/status").read_text("ascii").splitlines()
     return next(int(line.split()[1]) / 1024 for line in lines if line.startswith(what))
-
-
-def until(condition: Callable[[], bool], seconds: float) -> bool:
-    deadline = time.monotonic() + seconds
-    while not condition() and time.monotonic() < deadline:
-        time.sleep(0.05)
-    return condition()
 
 
 def test_long_messages_at_once_take_bounded_memory_and_give_it_back(tmp_path):
@@ -54,7 +46,7 @@ def test_long_messages_at_once_take_bounded_memory_and_give_it_back(tmp_path):
         assert codes == ["AA"] * SENDERS
         assert memory_mb(pid, "VmHWM") - before < MORE_MB
         assert broker.send(Case().order()).code == "AA"
-        assert until(lambda: memory_mb(pid, "VmRSS") - before < KEPT_MB, 10.0)
+        until(lambda: memory_mb(pid, "VmRSS") - before < KEPT_MB, 10.0)
 
 
 def test_half_messages_that_hold_the_share_of_their_host_leave_room_for_others(tmp_path):

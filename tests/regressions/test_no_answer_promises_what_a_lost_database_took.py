@@ -17,11 +17,12 @@ from urllib.request import urlopen
 import pytest
 
 from broker.simulators.modality import worklist_query
+from broker.store.marks import Marks
 from tests.kit.brokers import RunningBroker, running
 from tests.kit.messages import Case
 from tests.kit.processes import ServedBroker
+from tests.kit.waiting import until
 
-WAIT_SECONDS = 15.0
 ON_SQLITE = pytest.mark.parametrize("database_kind", ["sqlite"], indirect=True)
 IN_ONE, IN_TWO = [()], [("--dicom-processes", "2")]
 
@@ -130,7 +131,7 @@ def test_nothing_is_promised_any_more(ground: Ground, harm: Callable[[Ground], N
     assert ground.answers() == REFUSED
     status, parts = ground.ready()
     assert (status, parts["database"]) == (503, False)
-    wait_for(lambda: ground.metric("database_in_place") == 0)
+    until(lambda: ground.metric("database_in_place") == 0)
     assert ground.answers() == REFUSED
     if isinstance(ground.broker, ServedBroker):
         told = [(line.get("process"), line["level"]) for line in ground.broker.logged("database.lost")]
@@ -155,8 +156,8 @@ def test_what_was_moved_away_and_comes_back_is_served_again_and_an_alarm_tells(g
     assert ground.broker.send(Case().order()).code == "AA"
     assert ground.broker.scanner().store(ground.image) == [0]
     assert ground.broker.scanner().end(ground.uid, [ground.image]) == 0
-    wait_for(lambda: ground.ready()[0] == 200)
-    wait_for(lambda: "database-lost" in kinds(ground.broker))
+    until(lambda: ground.ready()[0] == 200)
+    until(lambda: "database-lost" in kinds(ground.broker))
 
 
 @ON_SQLITE
@@ -184,8 +185,8 @@ def test_after_a_deletion_the_restored_copy_is_served_and_alarms_tell_of_both(
     assert ground.broker.send(later.order()).code == "AA"
     time.sleep(1.2)
     ground.file.unlink()
-    wait_for(lambda: ground.ready()[0] == 503)
-    time.sleep(1.2)
+    until(lambda: ground.ready()[0] == 503)
+    until(lambda: Marks(ground.broker.data).read().lost)
     assert isinstance(ground.broker, ServedBroker)
     ground.broker.stop()
     for rest in ground.file.parent.glob(f"{ground.file.name}-*"):
@@ -209,10 +210,3 @@ def backup(file: Path) -> Path:
 def kinds(broker: ServedBroker | RunningBroker) -> set[str]:
     told = broker.alarms() if isinstance(broker, RunningBroker) else broker.json("alarms", "list")
     return {alarm["kind"] for alarm in told}
-
-
-def wait_for(true: Callable[[], bool]) -> None:
-    give_up_at = time.monotonic() + WAIT_SECONDS
-    while not true():
-        assert time.monotonic() < give_up_at
-        time.sleep(0.05)
