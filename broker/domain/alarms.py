@@ -77,8 +77,9 @@ KINDS: Mapping[str, AlarmKind] = {
     ),
     "database-restored": AlarmKind(
         "The database is older than what this broker had written: a copy was restored. What came in between is not in "
-        "it; the alarm names the numbers and the time from which and to which messages are missing. New numbers go on "
-        "after the last that was given.",
+        "it; the alarm names the numbers and the time from which and to which messages are missing. What was written "
+        "is noted once a second, so that messages of up to a second more may be missing. New numbers go on after the "
+        "last that was given.",
         "let the senders repeat their messages of that time, and the modalities their reports and images",
     ),
     "database-failover": AlarmKind(

@@ -21,6 +21,7 @@ from broker.store.reader_pool import READERS, ReaderPool, trust_new_connections
 from broker.store.write_lock import WriteLock
 
 LOOK_SECONDS = 1.0  # between two looks at what is in the file
+WAL_MAGIC = b"\x37\x7f\x06"  # the last byte of the four says in which order checksums are computed
 LEAST_ROOM_BYTES = 1_000_000  # with less on the disk, orders are about to be refused
 WAL_BYTES = 64 * 1024 * 1024  # SQLite cuts its log back to this
 WRITER_CACHE_KIB = 32 * 1024
@@ -40,6 +41,7 @@ class SqliteBackend:
         self._lock = WriteLock(lock_file(path))
         self._lock_seconds = lock_seconds
         self._anchor: sqlite3.Connection | None = None
+        self._wal = -1
         self._seen = (0, 0)
         self._looked_at = -LOOK_SECONDS
         url = URL.create("sqlite", database=str(path))
@@ -88,6 +90,10 @@ class SqliteBackend:
             raise SettingsError("this file system cannot carry SQLite's WAL mode; use a local disk", mode=mode)
         connection.execute("SELECT count(*) FROM sqlite_master").fetchone()  # makes the log
         self._lock.open()
+        # SQLite takes no lock on its log, so that another descriptor of it may be closed again.
+        wal = Path(f"{self.path}-wal")
+        self._wal = os.open(wal, os.O_RDONLY | os.O_CLOEXEC)
+        self.ground.remember(wal, self._is_log)
         for beside in side_files(self.path):
             self.ground.remember(beside)
 
@@ -147,6 +153,11 @@ class SqliteBackend:
         self._seen = seen
         return True
 
+    def _is_log(self, found: os.stat_result) -> bool:
+        """Whether the log begins as one: where somebody cut it off, SQLite goes on behind the hole, and nobody can read
+        it any more. An empty one was copied into the database (https://www.sqlite.org/fileformat2.html#walformat)."""
+        return not found.st_size or os.pread(self._wal, len(WAL_MAGIC), 0) == WAL_MAGIC
+
     def lock_keys(self, tx: Connection, keys: Iterable[str]) -> None:
         """Nothing to do: one transaction at a time."""
 
@@ -189,6 +200,9 @@ class SqliteBackend:
         anchor, self._anchor = self._anchor, None
         if anchor is not None:
             anchor.close()
+        wal, self._wal = self._wal, -1
+        if wal >= 0:
+            os.close(wal)
         self._lock.close()
 
 
