@@ -18,6 +18,7 @@ from broker.errors import (
     SettingsError,
     Stopping,
     StorageFull,
+    TooMany,
     UnreadableDataset,
     UnreadableMessage,
 )
@@ -65,6 +66,7 @@ FIND_STATUS: Table = {
     StorageFull: Status.OUT_OF_RESOURCES,
     NotFound: Status.UNABLE_TO_PROCESS,
     UnreadableMessage: Status.UNABLE_TO_PROCESS,
+    TooMany: Status.UNABLE_TO_PROCESS,
     SettingsError: Status.UNABLE_TO_PROCESS,
     DatabaseTooOld: Status.UNABLE_TO_PROCESS,
     AlreadyRunning: Status.UNABLE_TO_PROCESS,
@@ -88,6 +90,7 @@ NORMALIZED_STATUS: Table = {
     StorageFull: Status.RESOURCE_LIMITATION,
     NotFound: Status.NO_SUCH_SOP_INSTANCE,
     UnreadableMessage: Status.PROCESSING_FAILURE,
+    TooMany: Status.PROCESSING_FAILURE,
     SettingsError: Status.PROCESSING_FAILURE,
     DatabaseTooOld: Status.PROCESSING_FAILURE,
     AlreadyRunning: Status.PROCESSING_FAILURE,

@@ -1,7 +1,7 @@
 """Whether reading costs what the input weighs: CPU time and memory at one, two, four and eight times a size.
 
 A linear reader doubles its cost when its input doubles; a quadratic one takes four times as long. What is measured is
-CPU time of this process, so other work on the machine matters little, and the best of a few tries counts. Costs below
+CPU time of this process, so other work on the machine matters little, and each size's best of a few tries counts. Costs below
 the noise are not compared: a reader that stops early at its bound is flat, and flat is fine.
 """
 
@@ -38,8 +38,9 @@ def check_linear(
     sizes = [size * factor for factor in FACTORS if most is None or size * factor <= most]
     inputs = [make(one) for one in sizes]
     for what, measure, noise in (("time", _seconds, NOISE_SECONDS), ("memory", _peak_bytes, NOISE_BYTES)):
+        costs = [float("inf")] * len(sizes)
         for attempt in range(TRIES):
-            costs = [max(measure(read, one), noise) for one in inputs]
+            costs = [min(best, max(measure(read, one), noise)) for best, one in zip(costs, inputs, strict=True)]
             growth = [after / before for before, after in zip(costs, costs[1:], strict=False)]
             if max(growth) <= MOST_GROWTH:
                 break

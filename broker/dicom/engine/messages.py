@@ -97,11 +97,12 @@ class IncomingDataset(io.BufferedIOBase):
     def read(self, size: int | None = -1, /) -> bytes:
         """As many bytes as asked for, fewer only at the end. raises PeerFailed, UnreadableDataset, Busy
 
-        Of an object fewer also before: GATHERED_BYTES or one fragment. Its reader hands on what it gets, and so little
-        is held while many peers are slow.
+        Of an object, where a size is asked for, fewer also before: GATHERED_BYTES or one fragment. Its reader hands on
+        what it gets, and so little is held while many peers are slow.
         """
-        most = sys.maxsize if size is None or size < 0 else size
-        return self._gather(most if self._deadline else min(most, GATHERED_BYTES), most)
+        if size is None or size < 0:
+            return self._gather(sys.maxsize, sys.maxsize)
+        return self._gather(size if self._deadline else min(size, GATHERED_BYTES), size)
 
     def _gather(self, least: int, most: int) -> bytes:
         """At least so many bytes, fewer only at the end, and at most so many.
