@@ -21,6 +21,10 @@ from broker.errors import DatabaseUnavailable
 MOST_WAITING = 100
 """Requests that may wait for the same answer; further ones are told to come again, so that they take no place."""
 
+BESIDE_SECONDS = 0.2
+"""Longest wait for the question before, which may be slow: after that the next one runs beside it. Each has a limit, so
+that there are never more than a few."""
+
 Answer = TypeVar("Answer")
 
 
@@ -54,7 +58,7 @@ class Question(Generic[Answer]):
 
     async def _ask_after(self, before: asyncio.Future[Answer] | None) -> Answer:
         if before is not None:
-            await asyncio.wait((before,))
+            await asyncio.wait((before,), timeout=BESIDE_SECONDS)
         self._next = None
         self._asking = asyncio.get_running_loop().create_future()
         try:

@@ -1,8 +1,8 @@
 """Whether reading costs what the input weighs: CPU time and memory at one, two, four and eight times a size.
 
 A linear reader doubles its cost when its input doubles; a quadratic one takes four times as long. What is measured is
-CPU time of this process, so other work on the machine matters little, and each size's best of a few tries counts. Costs below
-the noise are not compared: a reader that stops early at its bound is flat, and flat is fine.
+CPU time of this process, so other work on the machine matters little, and each size's best of a few tries counts. Costs
+below the noise are not compared: a reader that stops early at its bound is flat, and flat is fine.
 """
 
 from __future__ import annotations
