@@ -55,6 +55,12 @@ def flood(stack: ExitStack, port: int, count: int = FLOOD) -> None:
             one.connect(("127.0.0.1", port))
 
 
+def lines_about_descriptors(broker: ServedBroker, door: str) -> list[str]:
+    """A thread that waits in accept() has its descriptor already: it closes one newcomer after the other instead."""
+    refused = [line for line in broker.logged(f"{door}.connection_refused") if line["reason"] == "no descriptors"]
+    return [line["event"] for line in [*broker.logged(f"{door}.cannot_accept"), *refused]]
+
+
 @pytest.mark.parametrize("processes", ["0", "2"])
 def test_floods_of_all_doors_leave_health_and_the_connected_served(database_url, tmp_path, processes):
     options = ("--log", "json", "--dicom-processes", processes)
@@ -88,12 +94,13 @@ def test_a_door_that_cannot_accept_waits_and_says_it_once(tmp_path):
                 flood(held, broker.ports[door], 20)
             lines, busy = broker.printed().count("\n"), cpu_seconds(pid)
             time.sleep(LOOK_SECONDS)
-            said = {door: len(broker.logged(f"{door}.cannot_accept")) for door in DOORS}
+            said = {door: lines_about_descriptors(broker, door) for door in DOORS}
             lines, busy = broker.printed().count("\n") - lines, cpu_seconds(pid) - busy
             assert sender.send(Case().order()).code == "AA"
         held.close()
 
-        assert said == dict.fromkeys(DOORS, 1)
+        assert all(said.values())
+        assert all(said[door].count(event) == 1 for door in DOORS for event in said[door])
         assert lines < MOST_LINES
         assert busy < LOOK_SECONDS / 4
         assert broker.send(Case().order()).code == "AA"
