@@ -1,7 +1,7 @@
 """Whether reading costs what the input weighs: CPU time and memory at one, two, four and eight times a size.
 
 A linear reader doubles its cost when its input doubles; a quadratic one takes four times as long. What is measured is
-CPU time of this process, so other work on the machine matters little, and each size's best of a few tries counts. Costs
+CPU time of this thread, so other work on the machine matters little, and each size's best of a few tries counts. Costs
 below the noise are not compared: a reader that stops early at its bound is flat, and flat is fine.
 """
 
@@ -18,7 +18,7 @@ Input = TypeVar("Input")
 FACTORS = (1, 2, 4, 8)
 MOST_GROWTH = 2.5
 """Times as much for twice the input; the half above 2 is for caches, allocators and garbage collection."""
-TRIES = 3
+TRIES = 6
 NOISE_SECONDS = 0.005
 """Times below this are taken for this much."""
 NOISE_BYTES = 256 * 1024
@@ -49,9 +49,13 @@ def check_linear(
 
 def _seconds(read: Callable[[Input], object], given: Input) -> float:
     gc.collect()
-    began = time.process_time()
-    read(given)
-    return time.process_time() - began
+    gc.disable()
+    try:
+        began = time.thread_time()
+        read(given)
+        return time.thread_time() - began
+    finally:
+        gc.enable()
 
 
 def _peak_bytes(read: Callable[[Input], object], given: Input) -> float:
