@@ -19,7 +19,7 @@ FACTORS = (1, 2, 4, 8)
 MOST_GROWTH = 2.5
 """Times as much for twice the input; the half above 2 is for caches, allocators and garbage collection."""
 TRIES = 6
-NOISE_SECONDS = 0.005
+NOISE_SECONDS = 0.03
 """Times below this are taken for this much."""
 NOISE_BYTES = 256 * 1024
 """The same for memory."""
