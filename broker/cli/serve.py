@@ -22,6 +22,9 @@ from broker.visible import visible
 if TYPE_CHECKING:
     from broker.app import Broker
 
+LOOK_SECONDS = 0.25
+"""Longest time until a signal is noticed."""
+
 PRINT_SECONDS = 0.5
 """Longest wait for a reader of our standard output; nothing else ever waits for one."""
 
@@ -44,10 +47,17 @@ def serve(settings: Settings) -> None:
     house = Broker(settings)
     _start(house.start, woken, out)
     _print_facts(house, out)
-    told_to_stop.wait()
+    _wait(told_to_stop)
     house.stop()
     out.put("Stopped.")
     _end(out)
+
+
+def _wait(event: threading.Event) -> None:
+    """Wait in steps: a signal that the system gives to another thread does not end a wait of the main one, and Python
+    runs its handler in the main one only."""
+    while not event.wait(LOOK_SECONDS):
+        pass
 
 
 def _signals() -> list[signal.Signals]:
@@ -62,7 +72,7 @@ def _start(start: Callable[[], None], woken: threading.Event, out: LineWriter) -
     started = pool.submit(start)
     pool.shutdown(wait=False)
     started.add_done_callback(lambda _: woken.set())
-    woken.wait()
+    _wait(woken)
     if not started.done():
         # Nobody has been served, and a start bears to be killed at any moment.
         out.put("Stopped before it was ready.")

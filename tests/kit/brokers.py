@@ -98,6 +98,11 @@ class RunningBroker:
         with self._database.read() as tx:
             return int(tx.execute(select(func.count()).select_from(remembered_cancels)).scalar_one())
 
+    def journal(self) -> list[int]:
+        """Numbers of all messages in the journal, in order; they have gaps after a new connection."""
+        with self._database.read() as tx:
+            return list(tx.execute(select(messages.c.id).order_by(messages.c.id)).scalars())
+
     def file_of(self, sop_instance_uid: str) -> Path:
         """Where an image lies."""
         query = select(instances.c.path).where(instances.c.sop_instance_uid == sop_instance_uid)
